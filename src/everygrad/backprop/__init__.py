@@ -1,0 +1,21 @@
+"""Two verbs and two frozen records: forward -> Trace, backward(Trace) -> Gradients."""
+
+from everygrad.backprop.backward import backward, contributions, gradients
+from everygrad.backprop.forward import Network, evaluate, forward, graph_of
+from everygrad.backprop.gradients import Gradients
+from everygrad.backprop.jacobian import jacobian, jacobian_of
+from everygrad.backprop.trace import Trace
+
+__all__ = [
+    "Gradients",
+    "Network",
+    "Trace",
+    "backward",
+    "contributions",
+    "evaluate",
+    "forward",
+    "gradients",
+    "graph_of",
+    "jacobian",
+    "jacobian_of",
+]

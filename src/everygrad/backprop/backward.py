@@ -1,0 +1,101 @@
+"""The second verb: the gradient of every quantity, in one sweep over the trace (rule 1)."""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from everygrad.backprop.finite import all_finite, complain
+from everygrad.backprop.forward import forward
+from everygrad.backprop.gradients import Gradients
+from everygrad.backprop.trace import Trace
+from everygrad.engines import Array
+from everygrad.engines.arrays import is_floating
+from everygrad.errors import InputError
+from everygrad.graph import Graph, Node
+from everygrad.backprop.forward import Network
+
+
+def backward(
+    trace: Trace, of: str | None = None, seed: Array | None = None, check_finite: bool = True
+) -> Gradients:
+    """∂L/∂v for every quantity v of the trace, L being ``of`` (by default the graph's output).
+
+    Rule 1: ∂L/∂v = Σ_u (∂u/∂v)ᵀ ∂L/∂u over the consumers u of v. Gradients have the shapes of their
+    quantities; those of parameters are summed over the samples. If L is not one number (or one per
+    sample, whose sum is then differentiated), ``seed`` gives ∂/∂L, an array like L. Calling it twice
+    gives the same answer: nothing is accumulated. Cost: one local derivative and one product for each
+    edge of the graph; two matrix products for each layer.
+    """
+    graph, kind = trace.graph, trace.kind
+    start = graph.output if of is None else graph.resolve(of)
+    L = trace[start]
+    if seed is None:
+        if L.ndim != graph.by_name[start].lead:
+            raise InputError(
+                f"{start!r} is not one number but has shape {tuple(L.shape)}: "
+                f"give seed=, an array of that shape, or differentiate a loss"
+            )
+        seed = kind.ones(tuple(L.shape))
+    elif tuple(seed.shape) != tuple(L.shape) or seed.dtype != L.dtype:
+        raise InputError(
+            f"seed has shape {tuple(seed.shape)} and dtype {seed.dtype}, "
+            f"must be like {start!r}: {tuple(L.shape)}, {L.dtype}"
+        )
+    found = {start: seed}
+    with np.errstate(all="ignore"):  # whatever is not finite is reported below, with its name
+        for node in reversed(trace.nodes):
+            if node.name in found:
+                for name, term in _terms(trace, node, found[node.name]):
+                    found[name] = found[name] + term if name in found else term
+        gradient = {}
+        for node in trace.nodes:
+            if node.name in found:
+                gradient[node.name] = found[node.name]
+            elif node.role in ("data", "parameter") and is_floating(trace.arrays[node.name]):
+                gradient[node.name] = kind.zeros(tuple(trace.arrays[node.name].shape))
+        if check_finite:
+            ends = [n.name for n in trace.nodes if n.operation is None and n.name in gradient]
+            if not all(all_finite(gradient[name]) for name in ends):
+                order = [n.name for n in reversed(trace.nodes) if n.name in gradient]
+                complain(gradient, order, "all values are finite, but the gradient of")
+    return Gradients(trace, start, MappingProxyType(gradient))
+
+
+def _terms(trace: Trace, node: Node, g: Array) -> Iterator[tuple[str, Array]]:
+    """The node's term in the gradient of each of its inputs."""
+    for slot, name in enumerate(node.inputs):
+        if trace.differentiable(node, slot):
+            # an input without leading axes is shared by all samples: its terms add up
+            yield name, trace.local(node, slot).pull(g, total=node.leads[slot] == 0)
+
+
+def contributions(gradients: Gradients, name: str) -> Mapping[str, Array]:
+    """The terms of rule 1 for one quantity: consumer -> (∂u/∂v)ᵀ ∂L/∂u. They add up to its gradient.
+
+    A consumer that uses the quantity more than once appears once for each use (``h2``, ``h2 (2)``).
+    Raises `UnknownNameError`, or `InputError` for a quantity without a gradient.
+    """
+    trace = gradients.trace
+    name = trace.graph.resolve(name)
+    gradients[name]  # raises if there is none
+    terms: dict[str, Array] = {}
+    for consumer, slot in trace.graph.consumers[name]:
+        node = trace.graph.by_name[consumer]
+        if consumer in gradients.arrays and trace.differentiable(node, slot):
+            uses = sum(1 for key in terms if key.split(" (")[0] == consumer)
+            key = f"{consumer} ({uses + 1})" if uses else consumer
+            terms[key] = trace.local(node, slot).pull(gradients[consumer], total=node.leads[slot] == 0)
+    return MappingProxyType(terms)
+
+
+def gradients(
+    network: Graph | Network, params: Mapping[str, Array], *data: Array, check_finite: bool = True, **named: Array
+) -> Gradients:
+    """The gradient of every quantity of a network or a graph: `forward`, then `backward`.
+
+    ``g = eg.gradients(net, params, x, y)``; ``g.loss``, ``g["h1"]``, ``g["W1"]``, ``print(g)``.
+    Raises what the two verbs raise. Cost: one forward and one backward pass.
+    """
+    trace = forward(network, params, *data, check_finite=check_finite, **named)
+    return backward(trace, check_finite=check_finite)

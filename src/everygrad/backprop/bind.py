@@ -1,0 +1,139 @@
+"""Arguments against a graph: every mismatch found at once, before any number is computed."""
+
+from collections.abc import Mapping, Sequence
+
+from everygrad.backprop.plan import Plan
+from everygrad.engines import Array, Kind, is_array, kind_of, namespace
+from everygrad.engines.arrays import is_floating
+from everygrad.errors import InputError, all_mismatches, unknown_name
+from everygrad.graph import Graph, Shape, ShapeProblem
+from everygrad.graph.losses import Loss
+
+
+def bind(
+    graph: Graph,
+    plan: Plan,
+    params: Mapping[str, Array],
+    data: Sequence[Array],
+    named: Mapping[str, Array],
+    expected: Mapping[str, Shape],
+) -> tuple[dict[str, Array], Kind]:
+    """The given arrays by node name, and their common kind.
+
+    Only what the plan needs has to be given. ``expected`` are parameter shapes that a network knows
+    beforehand. Raises one `InputError` with every problem: a missing, extra or unknown name, a wrong
+    type, library, dtype or shape, an empty or unequal batch, labels out of range.
+    """
+    given, problems = _by_name(graph, params, data, named)
+    for node in plan.nodes:
+        if node.name in plan.needed and node.name not in given:
+            where = "params" if node.role == "parameter" else "the data"
+            problems.append(f"{node.role} {node.name!r} is missing: add it to {where}")
+    values: dict[str, Array] = {}
+    for name, value in given.items():
+        if not is_array(value):
+            came = type(value).__name__
+            problems.append(f"{name!r} is a {came}, expected an array: numpy.asarray({name}, dtype=float)")
+        elif name in plan.needed:
+            values[name] = value
+    all_mismatches("arguments", problems)  # without arrays there is nothing to compare
+    kind = _common_kind(graph, values, problems)
+    fits = _expected_shapes(values, expected, problems)
+    batches = _batches(graph, values, problems)
+    if fits and batches:
+        _shapes(plan, values, problems)
+    all_mismatches("arguments", problems)
+    for node in plan.nodes:
+        if node.constant is not None:
+            values[node.name] = kind.asarray(node.constant)
+    return values, kind
+
+
+def _by_name(
+    graph: Graph, params: Mapping[str, Array], data: Sequence[Array], named: Mapping[str, Array]
+) -> tuple[dict[str, Array], list[str]]:
+    problems: list[str] = []
+    if not isinstance(params, Mapping):
+        raise InputError(f"params must be a dict of arrays by name, got {type(params).__name__}")
+    if len(data) > len(graph.data):
+        problems.append(f"{len(data)} data arrays were given, the graph takes {len(graph.data)}: {list(graph.data)}")
+    given = dict(zip(graph.data, data, strict=False))
+    for source, role, known in ((params, "parameter", graph.parameters), (named, "data", graph.data)):
+        for key, value in source.items():
+            name = graph.aliases.get(key, key)
+            if name not in known:
+                problems.append(f"{unknown_name(role, key, known)} Leave {key!r} out.")
+            elif given.get(name) is not None:
+                problems.append(f"{key!r} was given twice")
+            else:
+                given[name] = value
+    return {name: value for name, value in given.items() if value is not None}, problems
+
+
+def _common_kind(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> Kind:
+    floats = [name for name, value in values.items() if is_floating(value)]
+    if not floats:
+        found = {name: str(value.dtype) for name, value in values.items()}
+        raise InputError(f"no floating-point array among {found or 'the arguments'}: x.astype(float)")
+    first = next((name for name in floats if graph.by_name[name].role == "parameter"), floats[0])
+    kind = kind_of(values[first])
+    for name, value in values.items():
+        if namespace(value) is not kind.xp:
+            mine, other = (type(v).__module__.split(".")[0] for v in (value, values[first]))
+            problems.append(f"{name!r} is a {mine} array but {first!r} is {other}: use one library for all")
+        elif value.dtype != kind.dtype and not (name not in floats and _only_target(graph, name)):
+            problems.append(f"{name!r} has dtype {value.dtype}, {first!r} has {kind.dtype}: use one dtype for all")
+    return kind
+
+
+def _only_target(graph: Graph, name: str) -> bool:
+    """Whether the node enters losses only, as their target: then it may hold whole numbers."""
+    uses = graph.consumers[name]
+    return all(slot == 1 and isinstance(graph.by_name[user].operation, Loss) for user, slot in uses)
+
+
+def _expected_shapes(values: Mapping[str, Array], expected: Mapping[str, Shape], problems: list[str]) -> bool:
+    wrong = [name for name in expected if name in values and tuple(values[name].shape) != expected[name]]
+    for name in wrong:
+        problems.append(f"{name!r} has shape {tuple(values[name].shape)}, the network needs {expected[name]}")
+    return not wrong
+
+
+def _batches(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> bool:
+    sizes: dict[str, int] = {}
+    before = len(problems)
+    for name in graph.data:
+        if name not in values:
+            continue
+        shape = tuple(values[name].shape)
+        if not shape:
+            problems.append(f"{name!r} is a single number, expected one row per sample: {name}[None]")
+        elif shape[0] == 0:
+            problems.append(f"{name!r} is an empty batch, shape {shape}: at least one sample is needed")
+        else:
+            sizes[name] = shape[0]
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name!r} has {n}" for name, n in sizes.items())
+        problems.append(f"data of different numbers of samples: {listed}")
+    return len(problems) == before
+
+
+def _shapes(plan: Plan, values: Mapping[str, Array], problems: list[str]) -> None:
+    """Feature shapes through the graph; what depends on a failed node is not reported again."""
+    shapes: dict[str, Shape] = {}
+    for node in plan.nodes:
+        if node.operation is None:
+            shapes[node.name] = () if node.constant is not None else tuple(values[node.name].shape[node.lead :])
+            continue
+        if any(name not in shapes for name in node.inputs):
+            continue
+        inputs = [shapes[name] for name in node.inputs]
+        try:
+            shapes[node.name] = node.operation.shape(inputs, node.leads)
+        except ShapeProblem as problem:
+            problems.append(f"{node.name!r} from ({', '.join(node.inputs)}): {problem}")
+            continue
+        for slot, name in enumerate(node.inputs):
+            if name in values:
+                found = node.operation.data_problems(slot, values[name], inputs)
+                problems.extend(f"{name!r}: {text}" for text in found)

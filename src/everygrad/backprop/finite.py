@@ -1,0 +1,41 @@
+"""NaN and infinity: found cheaply, then named with the array and the index where they come from."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from everygrad.engines import Array, is_traced, namespace, to_numpy
+from everygrad.errors import NonFiniteError
+
+
+def all_finite(x: Array) -> bool:
+    """Whether every element of ``x`` is finite; a traced array counts as finite.
+
+    The squares of NumPy arrays are summed by BLAS, which is several times faster than a mask: a
+    non-finite element always shows in the sum. Only if the sum overflows is each element looked at.
+    """
+    if isinstance(x, np.ndarray | np.generic):
+        if x.dtype.kind not in "fc":
+            return True
+        flat = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
+        return bool(np.isfinite(flat @ flat)) or bool(np.isfinite(flat).all())
+    if is_traced(x):
+        return True
+    xp = namespace(x)
+    if xp.isdtype(x.dtype, ("integral", "bool")):
+        return True
+    return bool(xp.all(xp.isfinite(x)))
+
+
+def complain(arrays: Mapping[str, Array], names: Iterable[str], what: str) -> None:
+    """Raise `NonFiniteError` for the first of ``names`` whose array is not finite, if any."""
+    for name in names:
+        if all_finite(arrays[name]):
+            continue
+        x = to_numpy(arrays[name])
+        bad = ~np.isfinite(x)
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        where = f"[{', '.join(map(str, index))}]" if index else ""
+        others = int(bad.sum()) - 1
+        more = f", and {others} more of {x.size}" if others else ""
+        raise NonFiniteError(f"{what} {name!r} is not finite: {name}{where} = {x[index]}{more}")

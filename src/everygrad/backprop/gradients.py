@@ -1,0 +1,82 @@
+"""The record of one backward pass: every quantity's gradient."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from types import MappingProxyType
+from typing import final
+
+import numpy as np
+
+from everygrad.backprop.trace import Trace
+from everygrad.engines import Array, to_numpy
+from everygrad.errors import InputError
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Gradients(Mapping[str, Array]):
+    """∂L/∂v by the name of v, in the order of the graph; values are in ``trace``.
+
+    Iterate over the names, index by name or alias, ``print`` for a table of name, shape and norm.
+    """
+
+    trace: Trace
+    of: str
+    arrays: MappingProxyType[str, Array]
+
+    @property
+    def loss(self) -> Array:
+        """The value that was differentiated."""
+        return self.trace[self.of]
+
+    def __getitem__(self, name: str) -> Array:
+        name = self.trace.graph.resolve(name)
+        if name in self.arrays:
+            return self.arrays[name]
+        node = self.trace.graph.by_name[name]
+        why = "a constant" if node.role == "constant" else f"not on the way to {self.of!r}, or made of whole numbers"
+        raise InputError(f"{name!r} has no gradient: it is {why}. Those that have: {', '.join(self.arrays)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def rows(self) -> list[tuple[str, str, tuple[int, ...], float]]:
+        """(name, role, shape, Frobenius norm) for each quantity."""
+        role = {name: node.role for name, node in self.trace.graph.by_name.items()}
+        return [(name, role[name], tuple(g.shape), norm(g)) for name, g in self.arrays.items()]
+
+    def _table(self) -> list[tuple[str, str, str]]:
+        cells = [(name, " x ".join(map(str, shape)) or "number", f"{size:.4g}") for name, _, shape, size in self.rows()]
+        return [("quantity", "shape", "norm of gradient"), *cells]
+
+    def _title(self) -> str:
+        value = to_numpy(self.loss)
+        text = f"{float(value):.6g}" if value.ndim == 0 else f"{value.shape[0]} values, sum {float(value.sum()):.6g}"
+        return f"{self.of} = {text}"
+
+    def __str__(self) -> str:
+        table = self._table()
+        widths = [max(len(row[i]) for row in table) for i in range(3)]
+        lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in table]
+        return "\n".join([self._title(), lines[0], "-" * len(lines[0]), *lines[1:]])
+
+    def __repr__(self) -> str:
+        return f"Gradients({self._title()}; {', '.join(self.arrays)})"
+
+    def _repr_html_(self) -> str:
+        head, *body = self._table()
+        cells = "".join(f"<th scope='col'>{escape(c)}</th>" for c in head)
+        rows = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in body)
+        caption = f"<caption>{escape(self._title())}</caption>"
+        return f"<table>{caption}<thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def norm(array: Array) -> float:
+    """The Frobenius norm, in float64, without under- or overflow on the way."""
+    x = to_numpy(array).astype(np.float64).ravel()
+    scale = float(np.abs(x).max(initial=0.0))
+    return scale * float(np.linalg.norm(x / scale)) if scale and np.isfinite(scale) else scale

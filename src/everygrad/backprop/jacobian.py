@@ -1,0 +1,83 @@
+"""∂v/∂u between any two quantities: products along each path, summed over the paths, structured."""
+
+from collections.abc import Mapping
+
+from everygrad.backprop.forward import Network, forward
+from everygrad.backprop.trace import Trace
+from everygrad.engines import Array
+from everygrad.errors import InputError, UnsupportedError
+from everygrad.graph import Graph
+from everygrad.graph.operation import feature_shape
+from everygrad.jacobians import Dense, Identity, Jacobian, Row, Zero
+
+
+def jacobian(
+    network: Graph | Network, params: Mapping[str, Array], *data: Array, of: str, wrt: str, **named: Array
+) -> Jacobian:
+    """∂of/∂wrt for each sample, structured: ``eg.jacobian(net, params, x, of="a3", wrt="h2")``.
+
+    Only the data that ``of`` depends on are needed. The result has the samples as leading axes,
+    ``J[out, in]``, or ``J[out, row, col]`` for a weight, where it is a `Weight` in factored form;
+    ``.dense()`` makes an array of it. If ``of`` is one number for all samples (a reduced loss), the
+    Jacobian with respect to a quantity of each sample has that sample's row; with respect to a
+    parameter it is the gradient. Cost: one forward pass to ``of`` and one product for each edge
+    between the two. Raises `UnknownNameError` with the nearest name, and `UnsupportedError` if
+    samples are mixed on the way.
+    """
+    return jacobian_of(forward(network, params, *data, of=of, **named), of, wrt)
+
+
+def jacobian_of(trace: Trace, of: str, wrt: str) -> Jacobian:
+    """∂of/∂wrt at the values of a trace; see `jacobian`."""
+    graph = trace.graph
+    of, wrt = graph.resolve(of), graph.resolve(wrt)
+    end, start = graph.by_name[of], graph.by_name[wrt]
+    out_shape = feature_shape(trace[of], end.lead)
+    path = graph.between(wrt, of)
+    if not path:
+        given = trace.arrays.get(wrt)
+        if given is None:
+            raise InputError(f"{of!r} does not depend on {wrt!r}: the Jacobian is zero, and {wrt!r} has no value here")
+        return Zero(trace.kind, out_shape, feature_shape(given, start.lead))
+    _refuse_mixing(graph, path, of, wrt)
+    total: dict[str, Jacobian] = {of: Identity(trace.kind, out_shape)}
+    for node in reversed(trace.nodes):
+        if node.name not in total or node.name == wrt:
+            continue
+        for slot, name in enumerate(node.inputs):
+            if name in path and trace.differentiable(node, slot):
+                term = total[node.name] @ trace.local(node, slot)
+                if end.lead == 0 and node.leads[slot] == 0:
+                    term = _summed(trace, term)
+                total[name] = total[name] + term if name in total else term
+    if wrt not in total:
+        raise InputError(f"{wrt!r} holds whole numbers: there is no derivative with respect to it")
+    return total[wrt]
+
+
+def _summed(trace: Trace, term: Jacobian) -> Jacobian:
+    """The sum over the samples, of a number or of a few: one pull for each component."""
+    if not term.batch:
+        return term
+    if term.out_size == 1:
+        g = trace.kind.ones(term.out_shape)
+        return Row(term.pull(g, total=True), len(term.in_shape), term.out_shape)
+    xp = trace.kind.xp
+    basis = trace.kind.eye(term.out_size)
+    rows = [term.pull(xp.reshape(basis[p], term.out_shape), total=True) for p in range(term.out_size)]
+    return Dense(xp.stack([xp.reshape(r, (-1,)) for r in rows]), term.out_shape, term.in_shape)
+
+
+def _refuse_mixing(graph: Graph, path: frozenset[str], of: str, wrt: str) -> None:
+    """A number for all samples between two quantities of single samples mixes the samples."""
+    if graph.by_name[of].lead == 0:
+        return
+    seen_samples = False
+    for node in graph.nodes:
+        if node.name in path:
+            if node.lead == 0 and seen_samples:
+                raise UnsupportedError(
+                    f"the path from {wrt!r} to {of!r} goes through {node.name!r}, which mixes all samples: "
+                    f"there is no Jacobian per sample"
+                )
+            seen_samples = seen_samples or node.lead > 0

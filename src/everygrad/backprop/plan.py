@@ -1,0 +1,49 @@
+"""What one pass over a graph will do, worked out once for each choice of targets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from everygrad.errors import InputError
+from everygrad.graph import Graph, Node
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The nodes that the targets depend on, in order, and what has to be known about them.
+
+    ``needed``: names of the data and parameters to be given. ``looked_at``: the nodes in which every
+    non-finite number of the pass shows; the others need not be read again.
+    """
+
+    nodes: tuple[Node, ...]
+    needed: frozenset[str]
+    looked_at: tuple[str, ...]
+
+
+def plan(graph: Graph, of: str | Sequence[str] | None = None) -> Plan:
+    """The plan for computing ``of`` (names; by default the output); kept with the graph."""
+    wanted = (graph.output,) if of is None else (of,) if isinstance(of, str) else tuple(of)
+    if not wanted:
+        raise InputError("of=() asks for no quantity: name at least one, or leave it out for the loss")
+    key = ("plan", wanted)
+    if key not in graph.memo:
+        graph.memo[key] = _make(graph, tuple(graph.resolve(name) for name in wanted))
+    return graph.memo[key]
+
+
+def _make(graph: Graph, targets: tuple[str, ...]) -> Plan:
+    nodes = graph.ancestors(targets)
+    computed = {node.name for node in nodes}
+    looked_at = []
+    for node in nodes:
+        uses = [graph.by_name[name].operation for name, _ in graph.consumers[node.name] if name in computed]
+        if node.operation is not None:
+            hidden = node.operation.keeps_finite
+        else:
+            hidden = node.role == "constant" or any(use is not None and use.shows_nonfinite for use in uses)
+        if not hidden:
+            looked_at.append(node.name)
+    needed = frozenset(n.name for n in nodes if n.role in ("data", "parameter"))
+    return Plan(nodes, needed, tuple(looked_at))

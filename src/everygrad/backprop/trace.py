@@ -1,0 +1,52 @@
+"""The record of one forward pass: every quantity's value."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import final
+
+from everygrad.engines import Array, Kind
+from everygrad.errors import InputError
+from everygrad.graph import Graph, Node
+from everygrad.jacobians import Jacobian
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace(Mapping[str, Array]):
+    """Values by name, of the nodes that the pass computed, in topological order."""
+
+    graph: Graph
+    nodes: tuple[Node, ...]
+    arrays: MappingProxyType[str, Array]
+    kind: Kind
+
+    @property
+    def loss(self) -> Array:
+        """The value of the graph's output."""
+        return self[self.graph.output]
+
+    def __getitem__(self, name: str) -> Array:
+        name = self.graph.resolve(name)
+        if name not in self.arrays:
+            raise InputError(f"{name!r} was not computed in this pass: it computed {', '.join(self.arrays)}")
+        return self.arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def local(self, node: Node, slot: int) -> Jacobian:
+        """∂node/∂input, structured, at these values."""
+        if node.operation is None:
+            raise InputError(f"{node.name!r} is given, not computed: it has no local derivative")
+        xs = [self.arrays[name] for name in node.inputs]
+        return node.operation.local(slot, xs, self.arrays[node.name], node.leads)
+
+    def differentiable(self, node: Node, slot: int) -> bool:
+        """Whether `local` exists for this input: labels and constants have no derivative."""
+        if node.operation is None or self.graph.by_name[node.inputs[slot]].role == "constant":
+            return False
+        return node.operation.differentiable(slot, [self.arrays[name] for name in node.inputs])

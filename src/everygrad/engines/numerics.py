@@ -1,0 +1,81 @@
+"""Formulas that stay exact for large arguments, for real and complex input, in every library.
+
+Two habits. Complex input is what the complex step feeds, so a branch is chosen by the real part, and
+no absolute value, maximum or conjugate stands on the differentiated path. And no difference of nearly
+equal numbers: 1 − tanh² or p − 1 lose every digit in a saturated network, which is where people look.
+"""
+
+import math
+from typing import Any
+
+from everygrad.engines.arrays import Array, is_complex, namespace, numpy_namespace, take_real, to_numpy
+
+SATURATED = 0.01
+"""Below this slope, 1 − h² has lost two digits: compute it from the pre-activation instead."""
+
+
+def sigmoid(z: Array) -> Array:
+    """σ(z) = 1 / (1 + e^−z), without overflow on either side."""
+    xp = namespace(z)
+    positive = take_real(z) >= 0
+    e = xp.exp(xp.where(positive, -z, z))
+    return xp.where(positive, 1.0, e) / (1.0 + e)
+
+
+def sigmoid_slope(z: Array, h: Array) -> Array:
+    """σ′(z) = σ(z) σ(−z), real z; h = σ(z)."""
+    return _replace_small(h * (1.0 - h), z, 1.0)
+
+
+def tanh_slope(z: Array, h: Array) -> Array:
+    """tanh′(z) = 1 − h² = 4 e^−2|z| / (1 + e^−2|z|)², real z; h = tanh(z)."""
+    return _replace_small(1.0 - h * h, z, 2.0)
+
+
+def _replace_small(slope: Array, z: Array, rate: float) -> Array:
+    """``slope`` where it is large, rate² e^−rate|z| / (1 + e^−rate|z|)² where it has lost its digits."""
+    xp = namespace(slope)
+    if xp is not numpy_namespace or not slope.ndim:
+        e = xp.exp(-rate * xp.abs(z))
+        return xp.where(slope < SATURATED, rate * rate * e / ((1.0 + e) * (1.0 + e)), slope)
+    if slope.size and slope.min() < SATURATED:  # few units as a rule: visit only those
+        small = slope < SATURATED
+        e = xp.exp(-rate * xp.abs(z[small]))
+        slope[small] = rate * rate * e / ((1.0 + e) * (1.0 + e))  # slope is this module's own array
+    return slope
+
+
+def softplus(z: Array) -> Array:
+    """log(1 + e^z) = max(z, 0) + log1p(e^−|z|), the maximum taken on the real part."""
+    xp = namespace(z)
+    positive = take_real(z) >= 0
+    return xp.where(positive, z, 0.0) + xp.log1p(xp.exp(xp.where(positive, -z, z)))
+
+
+def normal_cdf(z: Array) -> Array:
+    """Φ(z) = ½ erfc(−z/√2), with all its digits in the left tail."""
+    return 0.5 * erfc(z * -math.sqrt(0.5))
+
+
+def erfc(z: Array) -> Array:
+    """1 − erf(z), from the library that owns the array (the array API has none)."""
+    name = namespace(z).__name__
+    if "torch" in name:
+        return _torch_erfc(z)
+    if "jax" in name:
+        import jax.scipy.special as jax_special
+
+        return jax_special.erfc(z)
+    import scipy.special
+
+    return scipy.special.erfc(z)  # complex too (Faddeeva), dtype kept
+
+
+def _torch_erfc(z: Any) -> Any:
+    import torch
+
+    if is_complex(z):  # torch's is real only
+        import scipy.special
+
+        return torch.as_tensor(scipy.special.erfc(to_numpy(z)), device=z.device)
+    return torch.special.erfc(z)

@@ -1,0 +1,71 @@
+"""What an operation is: value, structured local derivative and formula, declared in one place."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from everygrad.engines import Array
+from everygrad.jacobians import Jacobian
+
+Shape = tuple[int, ...]
+
+
+class ShapeProblem(Exception):  # noqa: N818 (collected and reported together by `backprop.bind`)
+    """The shapes of the inputs do not fit this operation; the message says how."""
+
+
+class Operation(ABC):
+    """One row of the table of operations.
+
+    A quantity has *leading* axes (samples, later time) and *feature* axes. ``leads`` gives, for each
+    input, how many of its axes lead; parameters have none. Every operation works sample by sample;
+    only a loss reduces the leading axes.
+    """
+
+    name: str
+    keeps_finite: bool = False
+    """Whether finite input gives finite output always (then the output need not be looked at)."""
+    shows_nonfinite: bool = False
+    """Whether a NaN or infinity in any input always shows in the output (0 · inf is NaN)."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """What else defines this operation: JSON-able values, the arguments of its constructor."""
+        return {}
+
+    def lead(self, leads: Sequence[int]) -> int:
+        """How many leading axes the output has."""
+        return max(leads, default=0)
+
+    @abstractmethod
+    def shape(self, shapes: Sequence[Shape], leads: Sequence[int]) -> Shape:
+        """The feature shape of the output; raises `ShapeProblem`."""
+
+    @abstractmethod
+    def value(self, xs: Sequence[Array], leads: Sequence[int]) -> Array:
+        """The output, from the inputs."""
+
+    @abstractmethod
+    def local(self, slot: int, xs: Sequence[Array], y: Array, leads: Sequence[int]) -> Jacobian:
+        """∂y/∂xs[slot], structured; ``y`` is the output that `value` gave."""
+
+    def differentiable(self, slot: int, xs: Sequence[Array]) -> bool:
+        """Whether there is a derivative with respect to this input (not for class labels)."""
+        return True
+
+    def data_problems(self, slot: int, x: Array, shapes: Sequence[Shape]) -> list[str]:
+        """What is wrong with the *values* of an input that the user gave (labels out of range)."""
+        return []
+
+    @abstractmethod
+    def formula(self, *operands: str) -> str:
+        """The value, for people: ``tanh(a1)``."""
+
+    @abstractmethod
+    def local_formula(self, slot: int, *operands: str) -> str:
+        """The local derivative, for people: ``1 - tanh(a1)**2``."""
+
+
+def feature_shape(x: Array, lead: int) -> Shape:
+    """The axes of ``x`` behind its leading ones."""
+    return tuple(x.shape[lead:])

@@ -1,0 +1,264 @@
+"""From an ordinary Python function of symbols to a graph: ``eg.graph(f)``."""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import CodeType, FrameType, MappingProxyType
+from typing import Any, final
+
+from everygrad.errors import InputError
+from everygrad.graph.affine import Affine
+from everygrad.graph.arithmetic import Add, Divide, Multiply, Subtract
+from everygrad.graph.arrange import Select, Transpose
+from everygrad.graph.elementwise import Elementwise
+from everygrad.graph.graph import Graph, Node, Role
+from everygrad.graph.operation import Operation
+
+
+@final
+class Builder:
+    """The nodes of a graph while its function runs."""
+
+    def __init__(self) -> None:
+        self.nodes: list[dict[str, Any]] = []
+
+    def given(self, name: str | None, role: Role, constant: float | None = None) -> "Symbol":
+        """A new quantity that is not computed; data have one leading axis, the samples."""
+        lead = 1 if role == "data" else 0
+        self.nodes.append({"name": name, "role": role, "constant": constant, "lead": lead, "inputs": ()})
+        return Symbol(self, len(self.nodes) - 1)
+
+    def apply(self, operation: Operation, *operands: Any, name: str | None = None) -> "Symbol":
+        """A new quantity: the operation's output. Numbers among the operands become constants."""
+        symbols = [self._symbol(operand) for operand in operands]
+        leads = tuple(self.nodes[s.position]["lead"] for s in symbols)
+        record = {"name": name, "role": "quantity", "operation": operation, "leads": leads}
+        record |= {"inputs": tuple(s.position for s in symbols), "lead": operation.lead(leads)}
+        self.nodes.append(record)
+        return Symbol(self, len(self.nodes) - 1)
+
+    def _symbol(self, operand: Any) -> "Symbol":
+        if isinstance(operand, Symbol):
+            if operand.builder is not self:
+                raise InputError("a symbol of another graph was used: symbols live in the function they are given to")
+            return operand
+        if isinstance(operand, int | float) and not isinstance(operand, bool):
+            return self.given(None, "constant", float(operand))
+        raise InputError(
+            f"expected a symbol or a number, got {type(operand).__name__}: make arrays parameters of the function"
+        )
+
+    def graph(self, output: "Symbol", aliases: Mapping[str, str] | None = None) -> Graph:
+        """The finished graph; quantities without a name are called after their operation."""
+        names = self._names()
+        nodes = []
+        for record, name in zip(self.nodes, names, strict=True):
+            inputs = tuple(names[i] for i in record["inputs"])
+            nodes.append(Node(**{**record, "name": name, "inputs": inputs}))
+        return Graph(tuple(nodes), names[output.position], MappingProxyType(dict(aliases or {})))
+
+    def _names(self) -> list[str]:
+        taken = {record["name"] for record in self.nodes}
+        counts: dict[str, int] = {}
+        names = []
+        for record in self.nodes:
+            name = record["name"]
+            while name is None or (record["name"] is None and name in taken):
+                stem = "constant" if record["role"] == "constant" else record["operation"].name
+                counts[stem] = counts.get(stem, 0) + 1
+                name = f"{stem}_{counts[stem]}"
+            names.append(name)
+        return names
+
+
+@final
+class Symbol:
+    """A quantity of a graph under construction: use it like a number, a vector or a matrix.
+
+    ``+ - * / **`` act element by element; ``W @ h`` and ``h @ W.T`` are the product of a weight
+    matrix and a vector; ``h[2:5]``, ``h[3]``, ``h[[0, 2]]`` select; ``s.named("h1")`` gives a name.
+    """
+
+    __slots__ = ("builder", "position")
+    __array_ufunc__ = None  # so that NumPy scalars and arrays leave the operators to us
+
+    def __init__(self, builder: Builder, position: int) -> None:
+        self.builder = builder
+        self.position = position
+
+    def named(self, name: str) -> "Symbol":
+        """The same symbol, after giving the quantity this name."""
+        self.builder.nodes[self.position]["name"] = name
+        return self
+
+    def _record(self) -> dict[str, Any]:
+        return self.builder.nodes[self.position]
+
+    def __add__(self, other: Any) -> "Symbol":
+        return self.builder.apply(Add(), self, other)
+
+    def __radd__(self, other: Any) -> "Symbol":
+        return self.builder.apply(Add(), other, self)
+
+    def __sub__(self, other: Any) -> "Symbol":
+        return self.builder.apply(Subtract(), self, other)
+
+    def __rsub__(self, other: Any) -> "Symbol":
+        return self.builder.apply(Subtract(), other, self)
+
+    def __mul__(self, other: Any) -> "Symbol":
+        return self.builder.apply(Multiply(), self, other)
+
+    def __rmul__(self, other: Any) -> "Symbol":
+        return self.builder.apply(Multiply(), other, self)
+
+    def __truediv__(self, other: Any) -> "Symbol":
+        return self.builder.apply(Divide(), self, other)
+
+    def __rtruediv__(self, other: Any) -> "Symbol":
+        return self.builder.apply(Divide(), other, self)
+
+    def __neg__(self) -> "Symbol":
+        return self.builder.apply(Multiply(), -1.0, self)
+
+    def __pos__(self) -> "Symbol":
+        return self
+
+    def __pow__(self, exponent: Any) -> "Symbol":
+        if isinstance(exponent, Symbol):  # u**v = exp(v log u)
+            logarithm = self.builder.apply(Elementwise("log"), self)
+            return self.builder.apply(Elementwise("exp"), exponent * logarithm)
+        if not isinstance(exponent, int | float):
+            raise InputError(f"an exponent must be a number or a symbol, got {type(exponent).__name__}")
+        if exponent == 2:
+            return self.builder.apply(Elementwise("square"), self)
+        return self.builder.apply(Elementwise("power", p=float(exponent)), self)
+
+    def __rpow__(self, base: float) -> "Symbol":
+        return self.builder.apply(Elementwise("exp"), self * self.builder.apply(Elementwise("log"), base))
+
+    @property
+    def T(self) -> "Symbol":
+        """The transposed matrix."""
+        record = self._record()
+        if isinstance(record.get("operation"), Transpose):
+            return Symbol(self.builder, record["inputs"][0])
+        return self.builder.apply(Transpose(), self)
+
+    def __matmul__(self, other: Any) -> "Symbol":
+        if not isinstance(other, Symbol):
+            return NotImplemented
+        if self._record()["lead"] > other._record()["lead"]:  # rows times a matrix: h @ W.T
+            return self.builder.apply(Affine(), self, other.T)
+        return self.builder.apply(Affine(), other, self)
+
+    def __getitem__(self, key: Any) -> "Symbol":
+        if isinstance(key, slice):
+            return self.builder.apply(Select(part=(key.start, key.stop, key.step)), self)
+        if isinstance(key, int):
+            return self.builder.apply(Select((key,), scalar=True), self)
+        if isinstance(key, Sequence) and all(isinstance(i, int) for i in key):
+            return self.builder.apply(Select(key), self)
+        raise InputError(f"a symbol is indexed by an integer, a slice or a list of integers, got {key!r}")
+
+    def __iter__(self) -> Iterable["Symbol"]:
+        raise InputError("a symbol has no length until data arrive: index it, h[0], h[1:3]")
+
+    def __bool__(self) -> bool:
+        raise InputError("a symbol has no value: a graph cannot depend on one with 'if' or 'while'")
+
+    def __repr__(self) -> str:
+        return f"Symbol({self._record()['name'] or self.position})"
+
+
+def graph(function: Callable[..., Any], parameters: Iterable[str] | None = None) -> Graph:
+    """The graph of an ordinary Python function of symbols.
+
+    Positional arguments are data (one row per sample), keyword-only arguments are parameters (shared
+    by all samples)::
+
+        def f(x, y, *, W1, b1, W2):
+            h1 = eg.ops.tanh(W1 @ x + b1)
+            a2 = W2 @ h1 + x                    # a skip connection
+            return eg.ops.squared_error(a2, y)
+
+        g = eg.gradients(eg.graph(f), params, x, y)
+
+    Quantities take the names of the function's local variables (``h1``, ``a2``; a list ``hs`` gives
+    ``hs0``, ``hs1``...) unless ``.named()`` gave one; the rest are called after their operation, and
+    what the function returns is called ``loss`` if it has no name.
+    ``parameters`` names the parameters instead, for functions without keyword-only arguments.
+    The function returns the quantity to differentiate, a dict of named quantities whose last one it
+    is, or a tuple likewise. Raises `InputError` for ``*args``, foreign objects, or a wrong result.
+    """
+    builder = Builder()
+    named = None if parameters is None else set(parameters)
+    positional, keyword = [], {}
+    for argument in inspect.signature(function).parameters.values():
+        if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+            raise InputError(f"{argument}: the arguments of a graph's function must be named one by one")
+        only_keyword = argument.kind == argument.KEYWORD_ONLY
+        is_parameter = only_keyword if named is None else argument.name in named
+        symbol = builder.given(argument.name, "parameter" if is_parameter else "data")
+        if only_keyword:
+            keyword[argument.name] = symbol
+        else:
+            positional.append(symbol)
+    unknown = (named or set()) - {record["name"] for record in builder.nodes}
+    if unknown:
+        raise InputError(f"parameters {sorted(unknown)} are not arguments of {getattr(function, '__name__', function)}")
+
+    result, variables = _run_and_look(function, positional, keyword)
+    output = _output(result)
+    taken = {record["name"] for record in builder.nodes} - {None}
+    for name, symbol in _symbols(variables):
+        record = builder.nodes[symbol.position]
+        if record["name"] is None and name not in taken:
+            record["name"] = name
+            taken.add(name)
+    if output._record()["name"] is None and "loss" not in taken:
+        output.named("loss")
+    return builder.graph(output)
+
+
+def _output(result: Any) -> Symbol:
+    if isinstance(result, Mapping):
+        for name, symbol in result.items():
+            if isinstance(symbol, Symbol) and symbol._record()["name"] is None:
+                symbol.named(str(name))
+        result = tuple(result.values())
+    if isinstance(result, tuple | list) and result:
+        result = result[-1]
+    if not isinstance(result, Symbol):
+        raise InputError(f"the function must return a symbol (the quantity to differentiate), got {result!r}")
+    return result
+
+
+def _symbols(variables: Mapping[str, Any]) -> Iterable[tuple[str, Symbol]]:
+    for name, value in variables.items():
+        if isinstance(value, Symbol):
+            yield name, value
+        elif isinstance(value, list | tuple):
+            for i, item in enumerate(value):
+                if isinstance(item, Symbol):
+                    yield f"{name}{i}", item
+
+
+def _run_and_look(
+    function: Callable[..., Any], positional: Sequence[Symbol], keyword: Mapping[str, Symbol]
+) -> tuple[Any, Mapping[str, Any]]:
+    """The function's result and its local variables as they were when it returned."""
+    code: CodeType | None = getattr(inspect.unwrap(function), "__code__", None)
+    variables: dict[str, Any] = {}
+
+    def look(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "return" and frame.f_code is code:
+            variables.update(frame.f_locals)
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        result = function(*positional, **keyword)
+    finally:
+        sys.setprofile(before)
+    return result, variables
