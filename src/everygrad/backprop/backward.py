@@ -6,19 +6,16 @@ from types import MappingProxyType
 import numpy as np
 
 from everygrad.backprop.finite import all_finite, complain
-from everygrad.backprop.forward import forward
+from everygrad.backprop.forward import Network, forward
 from everygrad.backprop.gradients import Gradients
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array
-from everygrad.engines.arrays import is_floating
+from everygrad.engines.arrays import detached, is_floating
 from everygrad.errors import InputError
 from everygrad.graph import Graph, Node
-from everygrad.backprop.forward import Network
 
 
-def backward(
-    trace: Trace, of: str | None = None, seed: Array | None = None, check_finite: bool = True
-) -> Gradients:
+def backward(trace: Trace, of: str | None = None, seed: Array | None = None, check_finite: bool = True) -> Gradients:
     """∂L/∂v for every quantity v of the trace, L being ``of`` (by default the graph's output).
 
     Rule 1: ∂L/∂v = Σ_u (∂u/∂v)ᵀ ∂L/∂u over the consumers u of v. Gradients have the shapes of their
@@ -42,7 +39,7 @@ def backward(
             f"seed has shape {tuple(seed.shape)} and dtype {seed.dtype}, "
             f"must be like {start!r}: {tuple(L.shape)}, {L.dtype}"
         )
-    found = {start: seed}
+    found = {start: detached(seed)}
     with np.errstate(all="ignore"):  # whatever is not finite is reported below, with its name
         for node in reversed(trace.nodes):
             if node.name in found:

@@ -4,10 +4,15 @@ from collections.abc import Mapping, Sequence
 
 from everygrad.backprop.plan import Plan
 from everygrad.engines import Array, Kind, is_array, kind_of, namespace
-from everygrad.engines.arrays import is_floating
+from everygrad.engines.arrays import detached, is_floating, library, narrowed_by_jax
 from everygrad.errors import InputError, all_mismatches, unknown_name
 from everygrad.graph import Graph, Shape, ShapeProblem
 from everygrad.graph.losses import Loss
+
+_NARROWED = (
+    "; jax.numpy.asarray would silently turn float64 into float32 here: "
+    "call jax.config.update('jax_enable_x64', True) first, or use float32 everywhere"
+)
 
 
 def bind(
@@ -35,7 +40,7 @@ def bind(
             came = type(value).__name__
             problems.append(f"{name!r} is a {came}, expected an array: numpy.asarray({name}, dtype=float)")
         elif name in plan.needed:
-            values[name] = value
+            values[name] = detached(value)
     all_mismatches("arguments", problems)  # without arrays there is nothing to compare
     kind = _common_kind(graph, values, problems)
     fits = _expected_shapes(values, expected, problems)
@@ -79,10 +84,13 @@ def _common_kind(graph: Graph, values: Mapping[str, Array], problems: list[str])
     kind = kind_of(values[first])
     for name, value in values.items():
         if namespace(value) is not kind.xp:
-            mine, other = (type(v).__module__.split(".")[0] for v in (value, values[first]))
-            problems.append(f"{name!r} is a {mine} array but {first!r} is {other}: use one library for all")
+            mine, other = library(value), library(values[first])
+            hint = _NARROWED if narrowed_by_jax(value, values[first]) else ""
+            problems.append(f"{name!r} is a {mine} array but {first!r} is {other}: use one library for all{hint}")
         elif value.dtype != kind.dtype and not (name not in floats and _only_target(graph, name)):
             problems.append(f"{name!r} has dtype {value.dtype}, {first!r} has {kind.dtype}: use one dtype for all")
+        elif library(value) == "torch" and value.device != kind.device:
+            problems.append(f"{name!r} is on {value.device}, {first!r} on {kind.device}: use one device for all")
     return kind
 
 

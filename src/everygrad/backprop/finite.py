@@ -17,7 +17,7 @@ def all_finite(x: Array) -> bool:
     if isinstance(x, np.ndarray | np.generic):
         if x.dtype.kind not in "fc":
             return True
-        flat = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
+        flat: Array = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
         return bool(np.isfinite(flat @ flat)) or bool(np.isfinite(flat).all())
     if is_traced(x):
         return True

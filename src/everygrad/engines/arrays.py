@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat
-import array_api_compat.numpy as numpy_namespace
 import numpy as np
+
+numpy_namespace: Any = np
+"""NumPy 2 follows the array API standard itself; the wrapper would load much of NumPy's test code."""
 
 Array = Any
 """A NumPy array, a torch tensor or a JAX array."""
@@ -22,6 +24,12 @@ def namespace(array: Array) -> Any:
     if isinstance(array, np.ndarray | np.generic):
         return numpy_namespace
     return array_api_compat.array_namespace(array)
+
+
+def library(array: Array) -> str:
+    """The library that ``array`` belongs to, for people: ``"numpy"``, ``"torch"`` or ``"jax"``."""
+    name = namespace(array).__name__
+    return next((known for known in ("torch", "jax", "numpy") if known in name), name)
 
 
 def is_traced(array: Array) -> bool:
@@ -51,6 +59,21 @@ def to_numpy(array: Array) -> np.ndarray:
     if array_api_compat.is_torch_array(array):
         return array.detach().cpu().resolve_conj().numpy()
     return np.asarray(array)
+
+
+def detached(array: Array) -> Array:
+    """The same array outside of automatic differentiation: torch must not record what we compute in closed form."""
+    if not isinstance(array, np.ndarray | np.generic) and array_api_compat.is_torch_array(array):
+        return array.detach()
+    return array
+
+
+def narrowed_by_jax(array: Array, other: Array) -> bool:
+    """Whether one of the two is a JAX array that cannot hold the other's float64: JAX was not told to use x64."""
+    if not any(array_api_compat.is_jax_array(a) for a in (array, other)):
+        return False
+    wide = any(str(a.dtype).rpartition(".")[2] == "float64" for a in (array, other))
+    return wide and not sys.modules["jax"].config.jax_enable_x64
 
 
 def take_real(array: Array) -> Array:

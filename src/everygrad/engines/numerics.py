@@ -8,13 +8,14 @@ equal numbers: 1 − tanh² or p − 1 lose every digit in a saturated network, 
 import math
 from typing import Any
 
-from everygrad.engines.arrays import Array, is_complex, namespace, numpy_namespace, take_real, to_numpy
+from everygrad.engines.arrays import Array, is_complex, library, namespace, numpy_namespace, take_real, to_numpy
+from everygrad.engines.shapes import Float, Inexact
 
 SATURATED = 0.01
 """Below this slope, 1 − h² has lost two digits: compute it from the pre-activation instead."""
 
 
-def sigmoid(z: Array) -> Array:
+def sigmoid(z: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
     """σ(z) = 1 / (1 + e^−z), without overflow on either side."""
     xp = namespace(z)
     positive = take_real(z) >= 0
@@ -22,12 +23,12 @@ def sigmoid(z: Array) -> Array:
     return xp.where(positive, 1.0, e) / (1.0 + e)
 
 
-def sigmoid_slope(z: Array, h: Array) -> Array:
+def sigmoid_slope(z: Float[Array, "*n"], h: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """σ′(z) = σ(z) σ(−z), real z; h = σ(z)."""
     return _replace_small(h * (1.0 - h), z, 1.0)
 
 
-def tanh_slope(z: Array, h: Array) -> Array:
+def tanh_slope(z: Float[Array, "*n"], h: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """tanh′(z) = 1 − h² = 4 e^−2|z| / (1 + e^−2|z|)², real z; h = tanh(z)."""
     return _replace_small(1.0 - h * h, z, 2.0)
 
@@ -45,37 +46,55 @@ def _replace_small(slope: Array, z: Array, rate: float) -> Array:
     return slope
 
 
-def softplus(z: Array) -> Array:
+def softplus(z: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
     """log(1 + e^z) = max(z, 0) + log1p(e^−|z|), the maximum taken on the real part."""
     xp = namespace(z)
     positive = take_real(z) >= 0
-    return xp.where(positive, z, 0.0) + xp.log1p(xp.exp(xp.where(positive, -z, z)))
+    return xp.where(positive, z, 0.0) + _log1p(xp.exp(xp.where(positive, -z, z)))
 
 
-def normal_cdf(z: Array) -> Array:
+def _log1p(z: Array) -> Array:
+    """log(1 + z); NumPy's own loses the digits of small complex numbers."""
+    xp = namespace(z)
+    if xp is numpy_namespace and is_complex(z):
+        import scipy.special
+
+        return scipy.special.log1p(z)
+    return xp.log1p(z)
+
+
+def normal_cdf(z: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
     """Φ(z) = ½ erfc(−z/√2), with all its digits in the left tail."""
     return 0.5 * erfc(z * -math.sqrt(0.5))
 
 
-def erfc(z: Array) -> Array:
-    """1 − erf(z), from the library that owns the array (the array API has none)."""
-    name = namespace(z).__name__
-    if "torch" in name:
+def erfc(z: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
+    """1 − erf(z), from the library that owns the array (the array API has none); complex z by SciPy's Faddeeva."""
+    owner = library(z)
+    if owner == "torch":
         return _torch_erfc(z)
-    if "jax" in name:
-        import jax.scipy.special as jax_special
+    if owner == "jax":
+        return _jax_erfc(z)
+    return _scipy_erfc(z)
 
-        return jax_special.erfc(z)
+
+def _scipy_erfc(z: Any) -> Any:
     import scipy.special
 
-    return scipy.special.erfc(z)  # complex too (Faddeeva), dtype kept
+    return scipy.special.erfc(z)  # dtype kept
 
 
 def _torch_erfc(z: Any) -> Any:
     import torch
 
     if is_complex(z):  # torch's is real only
-        import scipy.special
-
-        return torch.as_tensor(scipy.special.erfc(to_numpy(z)), device=z.device)
+        return torch.as_tensor(_scipy_erfc(to_numpy(z)), device=z.device)
     return torch.special.erfc(z)
+
+
+def _jax_erfc(z: Any) -> Any:
+    import jax
+
+    if is_complex(z):  # JAX's is real only; the callback works on traced arrays too
+        return jax.pure_callback(lambda w: _scipy_erfc(to_numpy(w)), jax.ShapeDtypeStruct(z.shape, z.dtype), z)
+    return jax.scipy.special.erfc(z)

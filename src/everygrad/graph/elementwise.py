@@ -123,8 +123,9 @@ RULES: dict[str, Rule] = {
             _gelu_tanh,
             _gelu_tanh_slope,
             "{a}/2*(1 + tanh(sqrt(2/pi)*({a} + 0.044715*{a}**3)))",
-            "(1 + t)/2 + {a}/2*(1 - t**2)*sqrt(2/pi)*(1 + 0.134145*{a}**2) with t = tanh(sqrt(2/pi)*({a} + 0.044715*{a}**3))",
-            False,
+            "(1 + t)/2 + {a}/2*(1 - t**2)*sqrt(2/pi)*(1 + 0.134145*{a}**2)"
+            " with t = tanh(sqrt(2/pi)*({a} + 0.044715*{a}**3))",
+            True,
             1.1290,
         ),
         Rule(

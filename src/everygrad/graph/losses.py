@@ -15,6 +15,7 @@ import numpy as np
 from everygrad.engines import Array, is_traced, kind_of, namespace, to_numpy
 from everygrad.engines.arrays import is_floating, take_real
 from everygrad.engines.numerics import sigmoid, softplus
+from everygrad.engines.shapes import Float, Inexact
 from everygrad.graph.arithmetic import spread
 from everygrad.graph.operation import Operation, Shape, ShapeProblem
 from everygrad.graph.reduction import Reduction
@@ -25,7 +26,7 @@ class Loss(Operation):
     """L = Σ_n c_n ℓ(z_n, t_n); subclasses give ℓ and its derivatives, `Reduction` gives the c_n."""
 
     def __init__(self, reduction: str = "mean", outputs: str = "sum") -> None:
-        self.reduction = Reduction(reduction, outputs)  # type: ignore[arg-type]  # validated there
+        self.reduction = Reduction(reduction, outputs)
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -35,15 +36,15 @@ class Loss(Operation):
         return max(leads) if self.reduction.batch == "none" else 0
 
     @abstractmethod
-    def per_sample(self, z: Array, t: Array) -> Array:
+    def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*m K"]) -> Inexact[Array, "*n"]:
         """ℓ_n: (..., K) and targets to (...)."""
 
     @abstractmethod
-    def slope(self, z: Array, t: Array) -> Array:
+    def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
         """∂ℓ_n/∂z_n: (..., K)."""
 
     @abstractmethod
-    def target_slope(self, z: Array, t: Array) -> Array:
+    def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
         """∂ℓ_n/∂t_n: (..., K)."""
 
     def target(self, z: Array, t: Array, lead: int) -> Array:
@@ -176,19 +177,19 @@ class SoftmaxCrossEntropy(Loss):
         e = xp.where(largest, 0.0, xp.exp(z - z_m))
         return largest, z_m, e, xp.sum(e, axis=-1, keepdims=True)
 
-    def per_sample(self, z: Array, t: Array) -> Array:
+    def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*m K"]) -> Inexact[Array, "*n"]:
         xp = namespace(z)
         _, z_m, _, s = self._parts(z)
         return xp.sum(t, axis=-1) * xp.log1p(s[..., 0]) + xp.sum(t * (z_m - z), axis=-1)
 
-    def slope(self, z: Array, t: Array) -> Array:
+    def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
         xp = namespace(z)
         largest, _, e, s = self._parts(z)
         others = xp.sum(t, axis=-1, keepdims=True) - t
         at_largest = (others - t * s) / (1.0 + s)  # p_m (Σt − t_m) − t_m (1 − p_m)
         return xp.where(largest, at_largest, (others + t) * e / (1.0 + s) - t)
 
-    def target_slope(self, z: Array, t: Array) -> Array:
+    def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
         _, z_m, _, s = self._parts(z)
         return (1.0 - self.smoothing) * (namespace(z).log1p(s) + (z_m - z))
 
@@ -207,14 +208,14 @@ class BinaryCrossEntropy(Loss):
     name = "binary_cross_entropy"
     shows_nonfinite = True
 
-    def per_sample(self, z: Array, t: Array) -> Array:
+    def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*m K"]) -> Inexact[Array, "*n"]:
         terms = t * softplus(-z) + (1.0 - t) * softplus(z)
         return self.reduction.per_output(z.shape[-1]) * namespace(z).sum(terms, axis=-1)
 
-    def slope(self, z: Array, t: Array) -> Array:
+    def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
         return self.reduction.per_output(z.shape[-1]) * ((1.0 - t) * sigmoid(z) - t * sigmoid(-z))
 
-    def target_slope(self, z: Array, t: Array) -> Array:
+    def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
         return -self.reduction.per_output(z.shape[-1]) * z
 
     def target_problems(self, outputs: int, t: np.ndarray) -> list[str]:
@@ -248,13 +249,13 @@ class SquaredError(Loss):
     def _scale(self, z: Array) -> float:
         return self.reduction.per_output(z.shape[-1]) * (0.5 if self.half else 1.0)
 
-    def per_sample(self, z: Array, t: Array) -> Array:
+    def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*m K"]) -> Inexact[Array, "*n"]:
         return self._scale(z) * namespace(z).sum((z - t) * (z - t), axis=-1)
 
-    def slope(self, z: Array, t: Array) -> Array:
+    def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
         return (2.0 * self._scale(z)) * (z - t)
 
-    def target_slope(self, z: Array, t: Array) -> Array:
+    def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
         return (2.0 * self._scale(z)) * (t - z)
 
     def slope_formula(self, slot: int, *operands: str) -> str:
@@ -274,7 +275,7 @@ class Reduce(Operation):
     shows_nonfinite = True
 
     def __init__(self, reduction: str = "mean") -> None:
-        self.reduction = Reduction(reduction)  # type: ignore[arg-type]  # validated there
+        self.reduction = Reduction(reduction)
 
     @property
     def attributes(self) -> Mapping[str, Any]:

@@ -28,6 +28,10 @@ class Operation(ABC):
     shows_nonfinite: bool = False
     """Whether a NaN or infinity in any input always shows in the output (0 · inf is NaN)."""
 
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{key}={value!r}" for key, value in self.attributes.items())
+        return f"{type(self).__name__}({inside})"
+
     @property
     def attributes(self) -> Mapping[str, Any]:
         """What else defines this operation: JSON-able values, the arguments of its constructor."""

@@ -16,7 +16,7 @@ def apply(operation: Operation, *operands: Any) -> Symbol:
     """Any operation, also one of the user's own (a subclass of `Operation`), applied to symbols."""
     builder = next((o.builder for o in operands if isinstance(o, Symbol)), None)
     if builder is None:
-        kinds = ", ".join(type(o).__name__ for o in operands)
+        kinds = ", ".join(type(o).__name__ for o in operands) or "nothing"
         raise InputError(f"{operation.name} acts on symbols inside a function given to eg.graph, got {kinds}")
     return builder.apply(operation, *operands)
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, final
 
 from everygrad.engines import Array, namespace
 from everygrad.errors import unknown_name
@@ -20,8 +20,8 @@ class Reduction:
     term per output. Both are part of the value and of the derivative, so that the two cannot disagree.
     """
 
-    batch: Literal["mean", "sum", "none"] = "mean"
-    outputs: Literal["sum", "mean"] = "sum"
+    batch: str = "mean"
+    outputs: str = "sum"
 
     def __post_init__(self) -> None:
         if self.batch not in ("mean", "sum", "none"):

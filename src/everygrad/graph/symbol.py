@@ -19,8 +19,10 @@ from everygrad.graph.operation import Operation
 class Builder:
     """The nodes of a graph while its function runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: CodeType | None = None) -> None:
         self.nodes: list[dict[str, Any]] = []
+        self.code = code  # of the user's function, whose variables name the quantities
+        self.frame: FrameType | None = None  # that function at work, found at its first operation
 
     def given(self, name: str | None, role: Role, constant: float | None = None) -> "Symbol":
         """A new quantity that is not computed; data have one leading axis, the samples."""
@@ -30,9 +32,11 @@ class Builder:
 
     def apply(self, operation: Operation, *operands: Any, name: str | None = None) -> "Symbol":
         """A new quantity: the operation's output. Numbers among the operands become constants."""
+        if self.code is not None and self.frame is None:
+            self.frame = _frame_of(self.code)
         symbols = [self._symbol(operand) for operand in operands]
         leads = tuple(self.nodes[s.position]["lead"] for s in symbols)
-        record = {"name": name, "role": "quantity", "operation": operation, "leads": leads}
+        record: dict[str, Any] = {"name": name, "role": "quantity", "operation": operation, "leads": leads}
         record |= {"inputs": tuple(s.position for s in symbols), "lead": operation.lead(leads)}
         self.nodes.append(record)
         return Symbol(self, len(self.nodes) - 1)
@@ -49,12 +53,22 @@ class Builder:
         )
 
     def graph(self, output: "Symbol", aliases: Mapping[str, str] | None = None) -> Graph:
-        """The finished graph; quantities without a name are called after their operation."""
+        """The finished graph; quantities without a name are called after their operation.
+
+        What has no name and is not needed for the output (half of ``h @ W.T``, say) is left out.
+        """
         names = self._names()
+        used = {output.position}
+        for position in reversed(range(len(self.nodes))):
+            if position in used or self.nodes[position]["name"] is not None:
+                used.update((position, *self.nodes[position]["inputs"]))
         nodes = []
-        for record, name in zip(self.nodes, names, strict=True):
+        for position, (record, name) in enumerate(zip(self.nodes, names, strict=True)):
+            if position not in used:
+                continue
             inputs = tuple(names[i] for i in record["inputs"])
-            nodes.append(Node(**{**record, "name": name, "inputs": inputs}))
+            fields: dict[str, Any] = {**record, "name": name, "inputs": inputs}
+            nodes.append(Node(**fields))
         return Graph(tuple(nodes), names[output.position], MappingProxyType(dict(aliases or {})))
 
     def _names(self) -> list[str]:
@@ -134,7 +148,7 @@ class Symbol:
             return self.builder.apply(Elementwise("square"), self)
         return self.builder.apply(Elementwise("power", p=float(exponent)), self)
 
-    def __rpow__(self, base: float) -> "Symbol":
+    def __rpow__(self, base: int | float) -> "Symbol":
         return self.builder.apply(Elementwise("exp"), self * self.builder.apply(Elementwise("log"), base))
 
     @property
@@ -191,7 +205,7 @@ def graph(function: Callable[..., Any], parameters: Iterable[str] | None = None)
     The function returns the quantity to differentiate, a dict of named quantities whose last one it
     is, or a tuple likewise. Raises `InputError` for ``*args``, foreign objects, or a wrong result.
     """
-    builder = Builder()
+    builder = Builder(getattr(inspect.unwrap(function), "__code__", None))
     named = None if parameters is None else set(parameters)
     positional, keyword = [], {}
     for argument in inspect.signature(function).parameters.values():
@@ -208,7 +222,10 @@ def graph(function: Callable[..., Any], parameters: Iterable[str] | None = None)
     if unknown:
         raise InputError(f"parameters {sorted(unknown)} are not arguments of {getattr(function, '__name__', function)}")
 
-    result, variables = _run_and_look(function, positional, keyword)
+    result = function(*positional, **keyword)
+    # a frame that is still referred to keeps its variables after the function has returned
+    variables = {} if builder.frame is None else dict(builder.frame.f_locals)
+    builder.frame = None
     output = _output(result)
     taken = {record["name"] for record in builder.nodes} - {None}
     for name, symbol in _symbols(variables):
@@ -244,21 +261,10 @@ def _symbols(variables: Mapping[str, Any]) -> Iterable[tuple[str, Symbol]]:
                     yield f"{name}{i}", item
 
 
-def _run_and_look(
-    function: Callable[..., Any], positional: Sequence[Symbol], keyword: Mapping[str, Symbol]
-) -> tuple[Any, Mapping[str, Any]]:
-    """The function's result and its local variables as they were when it returned."""
-    code: CodeType | None = getattr(inspect.unwrap(function), "__code__", None)
-    variables: dict[str, Any] = {}
-
-    def look(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            variables.update(frame.f_locals)
-
-    before = sys.getprofile()
-    sys.setprofile(look)
-    try:
-        result = function(*positional, **keyword)
-    finally:
-        sys.setprofile(before)
-    return result, variables
+def _frame_of(code: CodeType) -> FrameType | None:
+    """The outermost running call of a function."""
+    found, frame = None, sys._getframe(1)
+    while frame is not None:
+        found = frame if frame.f_code is code else found
+        frame = frame.f_back
+    return found

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from everygrad.engines.shapes import Float
 from everygrad.errors import InputError, unknown_name
 from everygrad.graph.elementwise import Elementwise
 
@@ -23,7 +24,7 @@ def scheme_for(activation: Elementwise) -> Scheme:
 
 def weight_matrix(
     rng: np.random.Generator, fan_out: int, fan_in: int, scheme: Scheme, activation: Elementwise
-) -> np.ndarray:
+) -> Float[np.ndarray, "{fan_out} {fan_in}"]:
     """W of shape (out, in), float64.
 
     - ``"glorot"``: uniform with variance 2 / (in + out) (Glorot & Bengio 2010, equation 16);
@@ -53,10 +54,7 @@ def generator(seed: int | np.random.Generator) -> np.random.Generator:
 
 def float_dtype(dtype: object) -> np.dtype:
     """float32 or float64; anything else raises `InputError`."""
-    try:
-        found = np.dtype(dtype)  # type: ignore[call-overload]  # any object: that is what is checked
-    except TypeError:
-        found = None
-    if found not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
-    return found
+    for allowed in (np.dtype(np.float32), np.dtype(np.float64)):
+        if dtype in (allowed, allowed.name, allowed.type):
+            return allowed
+    raise InputError(f"dtype must be float32 or float64, got {dtype!r}")

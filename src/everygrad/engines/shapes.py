@@ -1,0 +1,21 @@
+"""Shapes in signatures: ``Inexact[Array, "batch out"]``, checked while the tests run.
+
+jaxtyping is needed only for that. A user's program does not load it, and sees plain ``Array``.
+"""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING or "jaxtyping" in sys.modules:
+    from jaxtyping import Float, Inexact, Shaped
+else:
+
+    class _Unchecked:
+        """``Kind[Array, "shape"]`` is ``Array``."""
+
+        def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
+            return item[0]
+
+    Float = Inexact = Shaped = _Unchecked
+
+__all__ = ["Float", "Inexact", "Shaped"]

@@ -1,0 +1,60 @@
+"""The local derivatives of an operation by the complex step of its value: one perturbed entry at a time."""
+
+import math
+
+import numpy as np
+
+from everygrad.checks.tolerance import assert_close
+
+STEP = 1e-30
+
+
+def full_derivative(op, slot, xs, leads):
+    """∂(every entry of y)/∂(every entry of xs[slot]), shape y.shape + x.shape, by plain loops."""
+    y = np.asarray(op.value(xs, leads))
+    D = np.zeros((*y.shape, *xs[slot].shape))
+    for index in np.ndindex(xs[slot].shape):
+        moved = [np.asarray(x, dtype=complex) if np.asarray(x).dtype.kind == "f" else x for x in xs]
+        moved[slot] = moved[slot].copy()
+        moved[slot][index] += 1j * STEP
+        D[(..., *index)] = np.asarray(op.value(moved, leads)).imag / STEP
+    return D
+
+
+def expand(J, y_shape, x_shape, out_lead, in_lead):
+    """What a Jacobian per sample says about every pair of entries: zero between different samples."""
+    samples = y_shape[:out_lead] or x_shape[:in_lead]
+    dense = np.broadcast_to(J.dense(), (*(samples if J.batch else ()), *J.out_shape, *J.in_shape))
+    D = np.zeros((*y_shape, *x_shape))
+    if not samples:
+        return dense.reshape((*y_shape, *x_shape))
+    for b in np.ndindex(samples):
+        block = dense[b] if J.batch else dense
+        out_at, in_at = (b if out_lead else ()), (b if in_lead else ())
+        for p in np.ndindex(J.out_shape):
+            for q in np.ndindex(J.in_shape):
+                D[(*out_at, *p, *in_at, *q)] += block[(*p, *q)]
+    return D
+
+
+def assert_local(op, xs, leads, tol=None):
+    """Every local derivative of the operation, at these inputs, against the complex step."""
+    xs = [np.asarray(x) for x in xs]
+    copies = [x.copy() for x in xs]
+    y = np.asarray(op.value(xs, leads))
+    out_lead = op.lead(leads)
+    shapes = [x.shape[lead:] for x, lead in zip(xs, leads, strict=True)]
+    assert op.shape(shapes, leads) == y.shape[out_lead:]
+    for slot, x in enumerate(xs):
+        if not op.differentiable(slot, xs):
+            continue
+        J = op.local(slot, xs, y, leads)
+        assert J.in_shape == shapes[slot]
+        assert J.out_shape == y.shape[out_lead:]
+        reference = full_derivative(op, slot, xs, leads)
+        assert_close(
+            expand(J, y.shape, x.shape, out_lead, leads[slot]), reference, tol, f"{op.name}, input {slot} of {shapes}"
+        )
+    for x, copy in zip(xs, copies, strict=True):
+        np.testing.assert_array_equal(x, copy)
+    assert math.isfinite(float(np.abs(y).max()))
