@@ -41,7 +41,8 @@ class CheckFailed(EverygradError, AssertionError):  # noqa: N818 (reads as what 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that is not known, with the nearest known name and the whole list."""
     choices = sorted(known)
-    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    folded = {choice.lower(): choice for choice in reversed(choices)}
+    near = [folded[n] for n in difflib.get_close_matches(str(name).lower(), folded, n=1, cutoff=0.5)]
     hint = f" Did you mean {near[0]!r}?" if near else ""
     shown = ", ".join(choices[:40]) + (", ..." if len(choices) > 40 else "")
     return UnknownNameError(f"unknown {what} {name!r}.{hint} Known: {shown}.")

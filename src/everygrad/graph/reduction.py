@@ -58,5 +58,7 @@ class Reduction:
         """∂L/∂w_n: ℓ_n, or (ℓ_n − L) / Σ w for the mean."""
         if self.batch == "mean":
             total = namespace(weight).sum(weight)
-            return (losses - self.reduce(losses, weight)) / total
+            # from the first loss on, so that nearly equal losses do not cancel (and one sample gives 0)
+            above = losses - losses[(0,) * losses.ndim]
+            return (above - self.reduce(above, weight)) / total
         return losses

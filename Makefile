@@ -1,0 +1,63 @@
+# make demo      the main job: train on real data, compute and check every gradient, write report.html
+# make test      every check of the project (what the integration server runs)
+# make bench     all gradients against the other libraries, in one run
+# make format    put the source into its format
+# make clean     remove what these targets wrote, but for the virtual environment
+#
+# Needs Python 3.11 or newer and nothing else: PYTHON=python3.12 make test names another one.
+# An existing .venv is used; VENV=elsewhere names another one.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+PIP := $(RUN) -m pip -qq --disable-pip-version-check install
+
+DEMO := $(BIN)/everygrad report --data digits --network 64,32,16,10 --out report.html --json-out report.json
+BENCH := $(RUN) -m benchmarks
+# pytest-xdist starts a process for each core
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: demo test bench format clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed-demo
+	$(DEMO)
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyrefly check --python-interpreter-path $(RUN)
+	$(BIN)/lint-imports --no-logo
+	$(ONE_THREAD) $(RUN) -m pytest -n auto
+
+bench: $(VENV)/.installed-bench
+	$(BENCH)
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf build dist src/*.egg-info report.html report.json mutants
+	rm -rf .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for each set of extras, all in one environment; done again when pyproject.toml has changed.
+$(VENV)/.installed-%: pyproject.toml | $(VENV)/.ready
+	@echo "Installing everygrad[$*] into $(VENV) (the first time this takes some minutes) ..."
+	@$(PIP) --editable ".[$*]"
+	@touch $@
+
+$(VENV)/.ready:
+	@$(RUN) -m pip --version >/dev/null 2>&1 || { \
+	  command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+	    echo "There is no $(PYTHON) here. Install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }; \
+	  "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "everygrad needs Python 3.11 or newer, $(PYTHON) is $$("$(PYTHON)" --version 2>&1). Name another: make PYTHON=python3.11" >&2; exit 1; }; \
+	  "$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
+	    echo "$(PYTHON) cannot make virtual environments: its module venv or ensurepip is missing." >&2; \
+	    echo "On Debian and Ubuntu: apt install python3-venv. Or name another: make PYTHON=/path/to/python3.11" >&2; exit 1; }; \
+	  echo "Making the virtual environment $(VENV) with $$("$(PYTHON)" --version) ..."; \
+	  "$(PYTHON)" -m venv "$(VENV)"; }
+	@touch $@
