@@ -1,8 +1,23 @@
 """Every gradient inside a neural network, exact, in closed form, at the price of one backward pass."""
 
-from everygrad.backprop import Gradients, Trace, backward, forward, gradients, jacobian
-from everygrad.graph import Graph, graph, ops
-from everygrad.networks import FeedForward
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# Three functions have the name of the room they live in (graph, paths, train). The rooms are imported
+# here first, so that afterwards the function has the name: `eg.paths(...)`. `from everygrad.paths import`
+# finds the room all the same.
+from everygrad import errors
+from everygrad.backprop import Gradients, Trace, backward, contributions, forward, gradients, jacobian
+from everygrad.graph import Graph, Operation, graph, ops
+from everygrad.networks import FeedForward, GraphNetwork
+from everygrad.paths import paths
+from everygrad.train import train
+
+if TYPE_CHECKING:
+    from everygrad import diagnose, report
+    from everygrad.adapters import from_sklearn, from_torch
+    from everygrad.checks import check
+    from everygrad.files import load, save
 
 __version__ = "0.1.0"
 
@@ -10,11 +25,46 @@ __all__ = [
     "FeedForward",
     "Gradients",
     "Graph",
+    "GraphNetwork",
+    "Operation",
     "Trace",
     "backward",
+    "check",
+    "contributions",
+    "diagnose",
+    "errors",
     "forward",
+    "from_sklearn",
+    "from_torch",
     "gradients",
     "graph",
     "jacobian",
+    "load",
     "ops",
+    "paths",
+    "report",
+    "save",
+    "train",
 ]
+
+_AT_FIRST_USE = {
+    "check": "everygrad.checks",
+    "diagnose": "everygrad",
+    "from_sklearn": "everygrad.adapters",
+    "from_torch": "everygrad.adapters",
+    "load": "everygrad.files",
+    "report": "everygrad",
+    "save": "everygrad.files",
+}
+"""Name -> the module it is found in: loaded when first asked for, to keep `import everygrad` quick."""
+
+
+def __getattr__(name: str) -> Any:
+    home = _AT_FIRST_USE.get(name)
+    if home is None:
+        raise AttributeError(f"module 'everygrad' has no attribute {name!r}")
+    return import_module(f"everygrad.{name}") if home == "everygrad" else getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Speed against rivals on the same work, side by side in one process: ``make bench``."""

@@ -1,0 +1,158 @@
+"""What to draw of a network: columns of units if it is a chain of layers, boxes and arrows otherwise."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from everygrad.backprop import Gradients
+from everygrad.backprop.gradients import norm
+from everygrad.engines import Array, to_numpy
+from everygrad.graph import Node
+from everygrad.graph.affine import Affine
+from everygrad.graph.arithmetic import Add
+from everygrad.graph.elementwise import Elementwise
+from everygrad.graph.losses import Loss
+from everygrad.report.record import Arrow, Box, Column, Edges, Picture
+
+MOST_UNITS = 32
+"""Units drawn of one layer: those with the largest mean gradient."""
+MOST_EDGES = 140
+"""Weights drawn between two layers: those that carry most."""
+MOST_COLUMNS = 12
+MOST_BOXES = 40
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One layer of a chain: the weights, the pre-activation they make, the column it ends in."""
+
+    weight: str
+    affine: str
+    column: str
+
+
+def picture(gradients: Gradients) -> Picture:
+    """The picture of the graph behind these gradients. Cost: a few means, and one pull for each arrow drawn."""
+    chain = _chain(gradients)
+    return _boxes(gradients) if chain is None else _columns(gradients, *chain)
+
+
+def both_ends(items: list, most: int) -> list:
+    """The first and the last of a long list."""
+    return items if len(items) <= most else [*items[: most // 2], *items[len(items) - (most - most // 2) :]]
+
+
+def _chain(gradients: Gradients) -> tuple[str, list[Step]] | None:
+    """The first column and the steps from it, if the way from the loss back to the data never branches."""
+    graph = gradients.trace.graph
+    loss = graph.by_name[gradients.of]
+    if not isinstance(loss.operation, Loss):
+        return None
+    name = column = loss.inputs[0]
+    steps: list[Step] = []
+    while graph.by_name[name].role != "data":
+        node = graph.by_name[name]
+        if len(graph.consumers[name]) != 1 or node.lead != 1 or gradients.trace[name].ndim != 2:
+            return None
+        if isinstance(node.operation, Affine):
+            steps.append(Step(node.inputs[1], name, column))
+            name = column = node.inputs[0]
+        elif isinstance(node.operation, Elementwise):
+            name = node.inputs[0]
+        elif isinstance(node.operation, Add) and _not_parameters(gradients, node):
+            name = _not_parameters(gradients, node)
+        else:
+            return None
+    whole = len(graph.consumers[name]) == 1 and name == column and gradients.trace[name].ndim == 2
+    return (name, steps[::-1]) if steps and whole and name in gradients.arrays else None
+
+
+def _not_parameters(gradients: Gradients, node: Node) -> str:
+    """The one operand of a sum that is no parameter, or "" if there are two."""
+    others = [i for i in node.inputs if gradients.trace.graph.by_name[i].role != "parameter"]
+    return others[0] if len(others) == 1 and len(node.inputs) == 2 else ""
+
+
+def _columns(gradients: Gradients, first: str, steps: list[Step]) -> Picture:
+    names = [first, *(step.column for step in steps)]
+    shown = both_ends(names, MOST_COLUMNS)
+    columns = {name: _column(gradients, name) for name in shown}
+    edges = []
+    for left, step in zip(names, steps, strict=False):
+        if left in columns and step.column in columns:
+            edges.append(_edges(gradients, columns[left], step, columns[step.column]))
+    return Picture("units", len(names), columns=tuple(columns.values()), edges=tuple(edges))
+
+
+def _column(gradients: Gradients, name: str) -> Column:
+    g = _float64(gradients[name])
+    mean, magnitude = g.mean(0), np.abs(g).mean(0)
+    order = np.argsort(-magnitude, kind="stable")[:MOST_UNITS]
+    shown = np.sort(order)
+    return Column(name, g.shape[1], tuple(map(int, shown)), mean[shown], magnitude[shown])
+
+
+def _edges(gradients: Gradients, left: Column, step: Step, right: Column) -> Edges:
+    W = np.abs(_float64(gradients.trace[step.weight]))
+    carried = W * np.abs(_float64(gradients[step.affine])).mean(0)[:, None]
+    among = carried[np.ix_(right.shown, left.shown)]
+    best = np.argsort(-among, axis=None, kind="stable")[:MOST_EDGES]
+    to, come = np.unravel_index(best, among.shape)
+    shown = tuple((left.shown[j], right.shown[m], float(among[m, j])) for m, j in zip(to, come, strict=True))
+    return Edges(step.weight, left.name, right.name, W.size, shown)
+
+
+def _float64(array: Array) -> np.ndarray:
+    return to_numpy(array).astype(np.float64)
+
+
+def _boxes(gradients: Gradients) -> Picture:
+    trace = gradients.trace
+    level: dict[str, int] = {}
+    for node in trace.nodes:
+        before = [level[i] for i in node.inputs if i in level]
+        if node.role == "data" or before:
+            level[node.name] = 1 + max(before, default=-1)
+    if gradients.of not in level:  # a formula of parameters alone
+        level = {}
+        for node in trace.nodes:
+            level[node.name] = 1 + max((level[i] for i in node.inputs), default=-1)
+    for node in trace.nodes:  # what is given stands just above what uses it
+        users = [level[user] for user, _ in trace.graph.consumers[node.name] if user in level]
+        if node.operation is None and node.name in level and users:
+            level[node.name] = min(users) - 1
+    nodes = [node for node in trace.nodes if node.name in level and node.role != "constant"]
+    shown = both_ends(nodes, MOST_BOXES)
+    kept = {node.name for node in shown}
+    arrows = [
+        Arrow(name, node.name, _term(gradients, node, slot))
+        for node in shown
+        for slot, name in enumerate(node.inputs)
+        if name in kept
+    ]
+    return Picture("boxes", len(nodes), boxes=tuple(_box(gradients, n, level) for n in shown), arrows=tuple(arrows))
+
+
+def _box(gradients: Gradients, node: Node, level: dict[str, int]) -> Box:
+    g = gradients.arrays.get(node.name)
+    shape = tuple(gradients.trace.arrays[node.name].shape)
+    return Box(node.name, formula(gradients, node), shape, None if g is None else norm(g), level[node.name])
+
+
+def formula(gradients: Gradients, node: Node) -> str:
+    """``tanh(a1)``; the role for what is given."""
+    if node.operation is None:
+        return node.role
+    by_name = gradients.trace.graph.by_name
+    constants = [by_name[name].constant for name in node.inputs]
+    operands = [name if c is None else f"{c:g}" for name, c in zip(node.inputs, constants, strict=True)]
+    return node.operation.formula(*operands)
+
+
+def _term(gradients: Gradients, node: Node, slot: int) -> float | None:
+    if node.name not in gradients.arrays or not gradients.trace.differentiable(node, slot):
+        return None
+    term = gradients.trace.local(node, slot).pull(gradients.arrays[node.name], total=node.leads[slot] == 0)
+    return norm(term)

@@ -1,0 +1,98 @@
+"""The pictures, decoded again by the definition of the PNG format."""
+
+import itertools
+import math
+import struct
+import zlib
+
+import numpy as np
+import pytest
+
+from everygrad.report.heatmap import BROKEN, NEGATIVE, POSITIVE, STEPS, indices, legend, png, shade
+from everygrad.report.plots import Line, plot
+from tests.report.cases import Page
+
+
+def decoded(content: bytes) -> np.ndarray:
+    """Red, green, blue and opacity of each pixel; every chunk's sum is checked."""
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    chunks, at = {}, 8
+    while at < len(content):
+        (size,) = struct.unpack(">I", content[at : at + 4])
+        kind, body = content[at + 4 : at + 8], content[at + 8 : at + 8 + size]
+        assert struct.unpack(">I", content[at + 8 + size : at + 12 + size])[0] == zlib.crc32(kind + body)
+        chunks[kind] = body
+        at += 12 + size
+    assert list(chunks) == [b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"]
+    width, height, *rest = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
+    assert rest == [8, 3, 0, 0, 0]
+    lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, width + 1)
+    assert not lines[:, 0].any()
+    colours = np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(-1, 3)
+    opacity = np.frombuffer(chunks[b"tRNS"], np.uint8)
+    assert len(colours) == len(opacity) == 2 * STEPS + 2
+    return np.concatenate([colours[lines[:, 1:]], opacity[lines[:, 1:], None]], -1)
+
+
+def test_colour_is_the_sign_and_opacity_the_magnitude():
+    values = np.random.default_rng(0).normal(size=(13, 29)) * 10.0 ** np.random.default_rng(1).uniform(-5, 0, (13, 29))
+    largest = float(np.abs(values).max())
+    pixels = decoded(png(indices(values, largest)))
+    assert pixels.shape == (13, 29, 4)
+    for value, pixel in zip(values.ravel(), pixels.reshape(-1, 4), strict=True):
+        part = 1.0 + math.log10(abs(float(value)) / largest) / 3
+        assert abs(pixel[3] / 255 - max(part, 0.0)) <= 1.0 / STEPS + 0.003
+        if pixel[3]:
+            assert tuple(pixel[:3]) == (POSITIVE if value > 0 else NEGATIVE)
+
+
+def test_special_numbers():
+    values = np.array([[0.0, math.nan, math.inf, -math.inf, -2.0, 2.0]])
+    pixels = decoded(png(indices(values, 2.0)))[0]
+    assert pixels[0, 3] == 0
+    for i in (1, 2, 3):
+        assert tuple(pixels[i]) == (*BROKEN, 255)
+    assert [tuple(p) for p in pixels[4:]] == [(*NEGATIVE, 255), (*POSITIVE, 255)]
+    assert not decoded(png(indices(np.zeros((2, 2)), 0.0)))[..., 3].any()
+    assert decoded(png(indices(values, math.inf))).shape == (1, 6, 4)
+
+
+def test_the_shade_of_a_unit():
+    assert [shade(v, 4.0) for v in (0.0, 1.0, -1.0, 4.0, 9.0)] == [0.0, 0.5, 0.5, 1.0, 1.0]
+    assert shade(1.0, 0.0) == shade(math.nan, 1.0) == shade(1.0, math.nan) == 0.0
+
+
+def test_the_legend_has_the_numbers():
+    text = Page(legend(0.0123)).all("div")[0][1]
+    assert text == "−0.012within ±1.2e-050.012"
+
+
+@pytest.mark.parametrize("logarithmic", [True, False])
+def test_a_curve_goes_through_its_numbers(logarithmic):
+    """The labels of the axis say where a number is; the line must be there."""
+    values = [3.0, 0.5, 0.02, 7.0]
+    drawn = Page(plot("t", [Line("loss", tuple((float(i), v) for i, v in enumerate(values)), 0)], logarithmic, "k"))
+    ticks = [(float(t), float(a["y"])) for a, t in drawn.all("text") if a.get("class") == "tick end"]
+    scale = math.log10 if logarithmic else float
+    (v1, y1), (v2, y2) = ticks[0], ticks[-1]
+    (path,) = [a["d"] for a, _ in drawn.all("path") if (a.get("class") or "").startswith("line")]
+    places = [float(part.split()[1]) for part in path.replace("M", "L").split("L") if part]
+    for value, y in zip(values, places, strict=True):
+        expected = y1 + (y2 - y1) * (scale(value) - scale(v1)) / (scale(v2) - scale(v1))
+        assert abs(y - expected) < 0.3
+    assert min(v for v, _ in ticks) <= min(values)
+    assert max(v for v, _ in ticks) >= max(values)
+
+
+@pytest.mark.parametrize("points", [((1.0, 5.0),), ((1.0, 5.0), (2.0, 5.0)), ((1.0, 0.0), (2.0, 1e-300)), ()])
+def test_curves_of_few_numbers(points):
+    for logarithmic in (True, False):
+        Page(plot("t", [Line("loss", points, 0)], logarithmic, "k"))
+
+
+def test_labels_do_not_overlap():
+    lines = [Line(f"W{i}", ((1.0, 1.0), (2.0, 0.5 + 1e-3 * i)), i) for i in range(8)]
+    drawn = Page(plot("t", lines, True, "k"))
+    ys = sorted(float(a["y"]) for a, _ in drawn.all("text") if (a.get("class") or "").startswith("end-label"))
+    assert len(ys) == 8
+    assert min(b - a for a, b in itertools.pairwise(ys)) >= 13.9
