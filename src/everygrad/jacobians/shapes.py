@@ -1,0 +1,81 @@
+"""Small array helpers: leading (batch) axes in front, features flat in the last axis."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from everygrad.engines import Array, namespace
+from everygrad.errors import InputError
+
+Shape = tuple[int, ...]
+
+
+def broadcast(a: Shape, b: Shape) -> Shape:
+    """The shape that ``a`` and ``b`` broadcast to; `InputError` if they do not."""
+    if a == b or not b:
+        return a
+    if not a:
+        return b
+    try:
+        return np.broadcast_shapes(a, b)
+    except ValueError:
+        raise InputError(
+            f"leading axes {a} and {b} do not broadcast: give both the same batch, or leave one without"
+        ) from None
+
+
+def flatten(x: Array, ndim: int) -> Array:
+    """``x`` with its last ``ndim`` axes as one: (*lead, *features) -> (*lead, size)."""
+    if ndim == 1:
+        return x
+    cut = len(x.shape) - ndim
+    return namespace(x).reshape(x, (*x.shape[:cut], math.prod(x.shape[cut:])))
+
+
+def unflatten(x: Array, features: Shape) -> Array:
+    """``x`` with its last axis in the shape ``features``: (*lead, size) -> (*lead, *features)."""
+    if len(features) == 1:
+        return x
+    return namespace(x).reshape(x, (*x.shape[:-1], *features))
+
+
+def sum_leading(x: Array) -> Array:
+    """The sum over all axes but the last: (*lead, n) -> (n,)."""
+    axes = tuple(range(len(x.shape) - 1))
+    return namespace(x).sum(x, axis=axes) if axes else x
+
+
+def spread(x: Array, lead: Shape) -> Array:
+    """``x`` with its leading axes broadcast to ``lead``, by a view: (*some, n) -> (*lead, n)."""
+    if tuple(x.shape[:-1]) == lead:
+        return x
+    return namespace(x).broadcast_to(x, (*lead, x.shape[-1]))
+
+
+def norm_last(x: Array) -> Array:
+    """‖x‖ over the last axis, real, scaled by the largest entry so that no square underflows or overflows."""
+    xp = namespace(x)
+    largest = xp.max(xp.abs(x), axis=-1, keepdims=True)
+    scale = xp.where(xp.isfinite(largest) & (largest > 0), largest, xp.ones_like(largest))
+    return scale[..., 0] * xp.linalg.vector_norm(x / scale, axis=-1)
+
+
+def pick(x: Array, ndim: int, index: Shape) -> Array:
+    """The features (last ``ndim`` axes) of one sample; ``index`` counts in the batch that x broadcasts to."""
+    lead = x.shape[: len(x.shape) - ndim]
+    skipped = len(index) - len(lead)
+    return x[(*(0 if n == 1 else index[skipped + axis] for axis, n in enumerate(lead)), ...)]
+
+
+def flat_index(index: Sequence[int], shape: Shape) -> int:
+    """The position of ``index`` in an array of ``shape`` laid out row by row."""
+    position = 0
+    for axis, n in enumerate(shape):
+        position = position * n + index[axis]
+    return position
+
+
+def show(shape: Shape) -> str:
+    """(128, 64) as 128×64; a scalar's shape as ()."""
+    return "×".join(map(str, shape)) or "()"
