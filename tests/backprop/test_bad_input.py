@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from everygrad.backprop import forward, gradients
+from everygrad.backprop.bind import MOST_REMEMBERED
+from everygrad.backprop.plan import plan
 from everygrad.errors import InputError, NonFiniteError
 from everygrad.graph import graph, ops
-from everygrad.networks import FeedForward
+from everygrad.networks import FeedForward, GraphNetwork
 
 
 @pytest.fixture
@@ -192,3 +194,27 @@ def test_only_what_is_asked_for_is_needed(case):
     assert set(forward(net, params, x, of=["h1", "a2"])) >= {"h1", "a2"}
     with pytest.raises(InputError, match=r"^of=\(\) asks for no quantity"):
         forward(net, params, x, of=())
+
+
+def test_what_fitted_once_is_still_checked_for_its_values(case):
+    net, params, x, y = case
+    gradients(net, params, x, y)
+    assert "class labels must be in [0, 3)" in problems(net, params, x, y + 3)
+    assert problems(net, params, x * np.nan, y, error=NonFiniteError).startswith("the array 'h0' is not finite")
+    assert "'b1' has shape (4,), the network needs (5,)" in problems(net, {**params, "b1": np.zeros(4)}, x, y)
+    gradients(net, params, x, y)
+
+
+def test_a_graph_shared_by_two_networks_is_checked_for_each():
+    g = graph(lambda x, *, W: ops.reduce(ops.sum((W @ x).named("a"))))
+    small, large = GraphNetwork(g, "a", {"W": (2, 3)}), GraphNetwork(g, "a", {"W": (4, 3)})
+    x, W = np.ones((5, 3)), np.ones((2, 3))
+    gradients(small, {"W": W}, x)
+    assert "'W' has shape (2, 3), the network needs (4, 3)" in problems(large, {"W": W}, x)
+
+
+def test_what_is_remembered_stays_bounded():
+    net = graph(lambda x: ops.reduce(ops.sum(x)))
+    for n in range(1, 3 * MOST_REMEMBERED):
+        gradients(net, {}, np.ones((n, 2)))
+    assert len(plan(net).fits) <= MOST_REMEMBERED

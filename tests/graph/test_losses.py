@@ -63,7 +63,9 @@ def inputs(z, t, weight):
 @pytest.mark.parametrize("weight", WEIGHTS, ids=["plain", "weighted"])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("target", [LABELS, P, P[:1].repeat(B, 0), LABELS.astype(np.uint8)], ids=["labels", "p", "same", "u8"])
+@pytest.mark.parametrize(
+    "target", [LABELS, P, P[:1].repeat(B, 0), LABELS.astype(np.uint8)], ids=["labels", "p", "same", "u8"]
+)
 def test_softmax_cross_entropy(target, smoothing, reduction, weight):
     op = SoftmaxCrossEntropy(reduction, smoothing)
     xs, leads = inputs(Z, target, weight)
@@ -108,7 +110,9 @@ def test_squared_error(half, outputs, reduction, weight):
     assert_local(op, xs, leads)
 
 
-@pytest.mark.parametrize("op", [BinaryCrossEntropy(), SquaredError(), BinaryCrossEntropy("none"), SquaredError("none")], ids=repr)
+@pytest.mark.parametrize(
+    "op", [BinaryCrossEntropy(), SquaredError(), BinaryCrossEntropy("none"), SquaredError("none")], ids=repr
+)
 def test_one_output_may_have_a_number_per_sample_as_target(op):
     z = Z[:, :1]
     assert_local(op, [z, P[:, 0].copy()], [1, 1])
@@ -177,7 +181,11 @@ def test_a_sure_network_keeps_all_digits(gap):
 
 SAMPLES = [1, 1]
 PROBLEMS = [
-    (SoftmaxCrossEntropy(), [(2, 2), ()], "softmax_cross_entropy: the prediction must be a vector, has feature shape (2, 2)"),
+    (
+        SoftmaxCrossEntropy(),
+        [(2, 2), ()],
+        "softmax_cross_entropy: the prediction must be a vector, has feature shape (2, 2)",
+    ),
     (SquaredError(), [(), ()], "squared_error: the prediction must be a vector, has feature shape ()"),
     (
         SoftmaxCrossEntropy(),
@@ -208,8 +216,14 @@ def test_shapes_that_do_not_fit(op, shapes, message):
             "class labels must be integers, got dtype float64: y.astype(int), or one distribution per row",
         ),
         (np.array([True]), "class labels must be integers, got dtype bool: y.astype(int), or one distribution per row"),
-        (np.array([[0.5, 0.5, 0.5]]), "target distributions must be non-negative and sum to 1, sums range over [1.5, 1.5]"),
-        (np.array([[1.5, -0.5, 0.0]]), "target distributions must be non-negative and sum to 1, sums range over [1, 1]"),
+        (
+            np.array([[0.5, 0.5, 0.5]]),
+            "target distributions must be non-negative and sum to 1, sums range over [1.5, 1.5]",
+        ),
+        (
+            np.array([[1.5, -0.5, 0.0]]),
+            "target distributions must be non-negative and sum to 1, sums range over [1, 1]",
+        ),
     ],
 )
 def test_wrong_labels(target, message):

@@ -224,16 +224,22 @@ def foreign():
         (lambda x: 3.0, r"^the function must return a symbol \(the quantity to differentiate\), got 3.0$"),
         (lambda x: None, r"^the function must return a symbol .* got None$"),
         (lambda x: (), r"^the function must return a symbol .* got \(\)$"),
-        (lambda x: x + np.ones(3), r"^expected a symbol or a number, got ndarray: make arrays parameters of the function$"),
+        (
+            lambda x: x + np.ones(3),
+            r"^expected a symbol or a number, got ndarray: make arrays parameters of the function$",
+        ),
         (lambda x: x + "a", r"^expected a symbol or a number, got str"),
         (lambda x: x * True, r"^expected a symbol or a number, got bool"),
-        (lambda x: x**"a", r"^an exponent must be a number or a symbol, got str$"),
+        (lambda x: x ** "a", r"^an exponent must be a number or a symbol, got str$"),
         (lambda x: x["a"], r"^a symbol is indexed by an integer, a slice or a list of integers, got 'a'$"),
         (lambda x: x[0.5], r"^a symbol is indexed by"),
         (lambda x: list(x), r"^a symbol has no length until data arrive: index it, h\[0\], h\[1:3\]$"),
         (lambda x: x if x else x, r"^a symbol has no value: a graph cannot depend on one with 'if' or 'while'$"),
         (lambda x: x + foreign(), r"^a symbol of another graph was used: symbols live in the function"),
-        (lambda x: ops.concatenate(), r"^concatenate acts on symbols inside a function given to eg.graph, got nothing$"),
+        (
+            lambda x: ops.concatenate(),
+            r"^concatenate acts on symbols inside a function given to eg.graph, got nothing$",
+        ),
     ],
 )
 def test_what_cannot_be_a_graph_is_refused(f, message):

@@ -1,6 +1,7 @@
 """The second verb: the gradient of every quantity, in one sweep over the trace (rule 1)."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -8,11 +9,12 @@ import numpy as np
 from everygrad.backprop.finite import all_finite, complain
 from everygrad.backprop.forward import Network, forward
 from everygrad.backprop.gradients import Gradients
+from everygrad.backprop.plan import Edge
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array
 from everygrad.engines.arrays import detached, is_floating
 from everygrad.errors import InputError
-from everygrad.graph import Graph, Node
+from everygrad.graph import Graph
 
 
 def backward(trace: Trace, of: str | None = None, seed: Array | None = None, check_finite: bool = True) -> Gradients:
@@ -41,10 +43,12 @@ def backward(trace: Trace, of: str | None = None, seed: Array | None = None, che
         )
     found = {start: detached(seed)}
     with np.errstate(all="ignore"):  # whatever is not finite is reported below, with its name
-        for node in reversed(trace.nodes):
-            if node.name in found:
-                for name, term in _terms(trace, node, found[node.name]):
-                    found[name] = found[name] + term if name in found else term
+        for user, edges in trace.plan.sweep:
+            if user in found:
+                for edge in edges:
+                    if edge.always or trace.differentiable(edge.node, edge.slot):
+                        term = _term(trace, edge, found[user])
+                        found[edge.name] = found[edge.name] + term if edge.name in found else term
         gradient = {}
         for node in trace.nodes:
             if node.name in found:
@@ -59,12 +63,9 @@ def backward(trace: Trace, of: str | None = None, seed: Array | None = None, che
     return Gradients(trace, start, MappingProxyType(gradient))
 
 
-def _terms(trace: Trace, node: Node, g: Array) -> Iterator[tuple[str, Array]]:
-    """The node's term in the gradient of each of its inputs."""
-    for slot, name in enumerate(node.inputs):
-        if trace.differentiable(node, slot):
-            # an input without leading axes is shared by all samples: its terms add up
-            yield name, trace.local(node, slot).pull(g, total=node.leads[slot] == 0)
+def _term(trace: Trace, edge: Edge, g: Array) -> Array:
+    """What one use of a quantity adds to its gradient: (∂u/∂v)ᵀ ∂L/∂u."""
+    return trace.local(edge.node, edge.slot).pull(g, total=edge.shared)
 
 
 def contributions(gradients: Gradients, name: str) -> Mapping[str, Array]:
@@ -77,12 +78,13 @@ def contributions(gradients: Gradients, name: str) -> Mapping[str, Array]:
     name = trace.graph.resolve(name)
     gradients[name]  # raises if there is none
     terms: dict[str, Array] = {}
-    for consumer, slot in trace.graph.consumers[name]:
-        node = trace.graph.by_name[consumer]
-        if consumer in gradients.arrays and trace.differentiable(node, slot):
-            uses = sum(1 for key in terms if key.split(" (")[0] == consumer)
-            key = f"{consumer} ({uses + 1})" if uses else consumer
-            terms[key] = trace.local(node, slot).pull(gradients[consumer], total=node.leads[slot] == 0)
+    uses: Counter[str] = Counter()
+    for user, edges in reversed(trace.plan.sweep):
+        for edge in edges:
+            if edge.name == name and user in gradients.arrays and trace.differentiable(edge.node, edge.slot):
+                uses[user] += 1
+                key = f"{user} ({uses[user]})" if uses[user] > 1 else user
+                terms[key] = _term(trace, edge, gradients.arrays[user])
     return MappingProxyType(terms)
 
 

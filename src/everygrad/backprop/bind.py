@@ -1,13 +1,17 @@
 """Arguments against a graph: every mismatch found at once, before any number is computed."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from everygrad.backprop.plan import Plan
 from everygrad.engines import Array, Kind, is_array, kind_of, namespace
-from everygrad.engines.arrays import detached, is_floating, library, narrowed_by_jax
+from everygrad.engines.arrays import detached, is_floating
 from everygrad.errors import InputError, all_mismatches, unknown_name
-from everygrad.graph import Graph, Shape, ShapeProblem
+from everygrad.graph import Graph, Operation, Shape, ShapeProblem
 from everygrad.graph.losses import Loss
+
+MOST_REMEMBERED = 64
+"""Combinations of shapes remembered for one plan; batches of ever new sizes must not fill the memory."""
 
 _NARROWED = (
     "; jax.numpy.asarray would silently turn float64 into float32 here: "
@@ -42,16 +46,38 @@ def bind(
         elif name in plan.needed:
             values[name] = detached(value)
     all_mismatches("arguments", problems)  # without arrays there is nothing to compare
-    kind = _common_kind(graph, values, problems)
-    fits = _expected_shapes(values, expected, problems)
-    batches = _batches(graph, values, problems)
-    if fits and batches:
-        _shapes(plan, values, problems)
+    key = tuple((name, type(value), value.shape, value.dtype) for name, value in values.items())
+    if key not in plan.fits or any(n in values and tuple(values[n].shape) != shape for n, shape in expected.items()):
+        _compare(graph, plan, values, expected, key)
+    for name, operation, slot, shapes in plan.fits[key]:
+        problems.extend(f"{name!r}: {text}" for text in operation.data_problems(slot, values[name], shapes))
     all_mismatches("arguments", problems)
+    kind = kind_of(values[_first_float(graph, values)])
     for node in plan.nodes:
         if node.constant is not None:
             values[node.name] = kind.asarray(node.constant)
     return values, kind
+
+
+Remaining = tuple[str, Operation, int, list[Shape]]
+"""(name, operation, slot, its input shapes): whose values an operation wants to see each time."""
+
+
+def _compare(graph: Graph, plan: Plan, values: Mapping[str, Array], expected: Mapping[str, Shape], key: Any) -> None:
+    """Shapes and dtypes against the graph; what fits is remembered, so that the next batch is quick."""
+    problems: list[str] = []
+    _one_kind(graph, values, problems)
+    fits = _expected_shapes(values, expected, problems)
+    remaining: list[Remaining] = []
+    if _batches(graph, values, problems) and fits:
+        remaining = _shapes(plan, values, problems)
+    if problems:  # now the values too, to list everything at once
+        for name, operation, slot, shapes in remaining:
+            problems.extend(f"{name!r}: {text}" for text in operation.data_problems(slot, values[name], shapes))
+    all_mismatches("arguments", problems)
+    if len(plan.fits) >= MOST_REMEMBERED:
+        plan.fits.clear()
+    plan.fits[key] = remaining
 
 
 def _by_name(
@@ -75,23 +101,24 @@ def _by_name(
     return {name: value for name, value in given.items() if value is not None}, problems
 
 
-def _common_kind(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> Kind:
+def _first_float(graph: Graph, values: Mapping[str, Array]) -> str:
+    """The array that the others must be like: a parameter if there is one."""
     floats = [name for name, value in values.items() if is_floating(value)]
     if not floats:
         found = {name: str(value.dtype) for name, value in values.items()}
         raise InputError(f"no floating-point array among {found or 'the arguments'}: x.astype(float)")
-    first = next((name for name in floats if graph.by_name[name].role == "parameter"), floats[0])
+    return next((name for name in floats if graph.by_name[name].role == "parameter"), floats[0])
+
+
+def _one_kind(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> None:
+    first = _first_float(graph, values)
     kind = kind_of(values[first])
     for name, value in values.items():
         if namespace(value) is not kind.xp:
-            mine, other = library(value), library(values[first])
-            hint = _NARROWED if narrowed_by_jax(value, values[first]) else ""
-            problems.append(f"{name!r} is a {mine} array but {first!r} is {other}: use one library for all{hint}")
-        elif value.dtype != kind.dtype and not (name not in floats and _only_target(graph, name)):
+            mine, other = (type(v).__module__.split(".")[0] for v in (value, values[first]))
+            problems.append(f"{name!r} is a {mine} array but {first!r} is {other}: use one library for all")
+        elif value.dtype != kind.dtype and (is_floating(value) or not _only_target(graph, name)):
             problems.append(f"{name!r} has dtype {value.dtype}, {first!r} has {kind.dtype}: use one dtype for all")
-        elif library(value) == "torch" and value.device != kind.device:
-            problems.append(f"{name!r} is on {value.device}, {first!r} on {kind.device}: use one device for all")
-    return kind
 
 
 def _only_target(graph: Graph, name: str) -> bool:
@@ -126,9 +153,10 @@ def _batches(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> 
     return len(problems) == before
 
 
-def _shapes(plan: Plan, values: Mapping[str, Array], problems: list[str]) -> None:
+def _shapes(plan: Plan, values: Mapping[str, Array], problems: list[str]) -> list[Remaining]:
     """Feature shapes through the graph; what depends on a failed node is not reported again."""
     shapes: dict[str, Shape] = {}
+    remaining: list[Remaining] = []
     for node in plan.nodes:
         if node.operation is None:
             shapes[node.name] = () if node.constant is not None else tuple(values[node.name].shape[node.lead :])
@@ -141,7 +169,6 @@ def _shapes(plan: Plan, values: Mapping[str, Array], problems: list[str]) -> Non
         except ShapeProblem as problem:
             problems.append(f"{node.name!r} from ({', '.join(node.inputs)}): {problem}")
             continue
-        for slot, name in enumerate(node.inputs):
-            if name in values:
-                found = node.operation.data_problems(slot, values[name], inputs)
-                problems.extend(f"{name!r}: {text}" for text in found)
+        if type(node.operation).data_problems is not Operation.data_problems:
+            remaining += [(n, node.operation, i, inputs) for i, n in enumerate(node.inputs) if n in values]
+    return remaining

@@ -1,5 +1,6 @@
 """NaN and infinity: found cheaply, then named with the array and the index where they come from."""
 
+import cmath
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -18,7 +19,7 @@ def all_finite(x: Array) -> bool:
         if x.dtype.kind not in "fc":
             return True
         flat: Array = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
-        return bool(np.isfinite(flat @ flat)) or bool(np.isfinite(flat).all())
+        return cmath.isfinite(flat @ flat) or bool(np.isfinite(flat).all())
     if is_traced(x):
         return True
     xp = namespace(x)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from everygrad.errors import InputError
 from everygrad.graph import Graph, Node, Shape
 
 
-@runtime_checkable
 class Network(Protocol):
     """What the verbs need of a network: its graph, and the shapes of its parameters."""
 
@@ -30,8 +29,9 @@ def graph_of(network: Graph | Network) -> tuple[Graph, Mapping[str, Shape]]:
     """The graph of a network, or the graph itself, and the parameter shapes that are known."""
     if isinstance(network, Graph):
         return network, {}
-    if isinstance(network, Network):
-        return network.graph, network.shapes
+    graph = getattr(network, "graph", None)
+    if isinstance(graph, Graph):
+        return graph, network.shapes
     raise InputError(f"expected a network or a graph, got {type(network).__name__}: eg.graph(f) makes one")
 
 
@@ -57,7 +57,7 @@ def forward(
         if check_finite and not all(all_finite(values[name]) for name in todo.looked_at):
             complain(values, [n.name for n in todo.nodes if n.operation is None], "the array")
             complain(values, [n.name for n in todo.nodes], "the inputs are finite, but the quantity")
-    return Trace(graph, todo.nodes, MappingProxyType(values), kind)
+    return Trace(graph, todo, MappingProxyType(values), kind)
 
 
 def evaluate(nodes: Sequence[Node], values: dict[str, Array]) -> None:

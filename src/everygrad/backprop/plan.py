@@ -1,11 +1,27 @@
 """What one pass over a graph will do, worked out once for each choice of targets."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from everygrad.errors import InputError
-from everygrad.graph import Graph, Node
+from everygrad.graph import Graph, Node, Operation
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A quantity and one use of it: ``node`` reads ``name`` at ``slot``.
+
+    ``shared``: the quantity has no leading axes, so its terms from all samples add up. ``always``:
+    whether there is a derivative does not depend on what the arrays hold (class labels have none).
+    """
+
+    node: Node
+    slot: int
+    name: str
+    shared: bool
+    always: bool
 
 
 @final
@@ -14,12 +30,16 @@ class Plan:
     """The nodes that the targets depend on, in order, and what has to be known about them.
 
     ``needed``: names of the data and parameters to be given. ``looked_at``: the nodes in which every
-    non-finite number of the pass shows; the others need not be read again.
+    non-finite number of the pass shows; the others need not be read again. ``sweep``: the computed
+    nodes backwards, each with its edges to what can have a gradient. ``fits``: the shapes and dtypes
+    that were found to fit, each with the checks of values that remain (`bind` fills it).
     """
 
     nodes: tuple[Node, ...]
     needed: frozenset[str]
     looked_at: tuple[str, ...]
+    sweep: tuple[tuple[str, tuple[Edge, ...]], ...]
+    fits: dict[Hashable, Any]
 
 
 def plan(graph: Graph, of: str | Sequence[str] | None = None) -> Plan:
@@ -46,4 +66,13 @@ def _make(graph: Graph, targets: tuple[str, ...]) -> Plan:
         if not hidden:
             looked_at.append(node.name)
     needed = frozenset(n.name for n in nodes if n.role in ("data", "parameter"))
-    return Plan(nodes, needed, tuple(looked_at))
+    sweep = tuple((n.name, tuple(edges(graph, n))) for n in reversed(nodes) if n.operation is not None)
+    return Plan(nodes, needed, tuple(looked_at), sweep, {})
+
+
+def edges(graph: Graph, node: Node) -> Iterator[Edge]:
+    """The uses that a computed node makes of quantities other than constants."""
+    for slot, name in enumerate(node.inputs):
+        if node.operation is not None and graph.by_name[name].role != "constant":
+            always = type(node.operation).differentiable is Operation.differentiable
+            yield Edge(node, slot, name, node.leads[slot] == 0, always)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import final
 
+from everygrad.backprop.plan import Plan
 from everygrad.engines import Array, Kind
 from everygrad.errors import InputError
 from everygrad.graph import Graph, Node
@@ -17,9 +18,14 @@ class Trace(Mapping[str, Array]):
     """Values by name, of the nodes that the pass computed, in topological order."""
 
     graph: Graph
-    nodes: tuple[Node, ...]
+    plan: Plan
     arrays: MappingProxyType[str, Array]
     kind: Kind
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes that were computed or given, in topological order."""
+        return self.plan.nodes
 
     @property
     def loss(self) -> Array:
