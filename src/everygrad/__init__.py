@@ -12,14 +12,13 @@ from everygrad.graph import Graph, Operation, graph, ops
 from everygrad.networks import FeedForward, GraphNetwork
 from everygrad.paths import paths
 from everygrad.train import train
+from everygrad.version import __version__
 
 if TYPE_CHECKING:
     from everygrad import diagnose, report
     from everygrad.adapters import from_sklearn, from_torch
     from everygrad.checks import check
     from everygrad.files import load, save
-
-__version__ = "0.1.0"
 
 __all__ = [
     "FeedForward",
@@ -28,6 +27,7 @@ __all__ = [
     "GraphNetwork",
     "Operation",
     "Trace",
+    "__version__",
     "backward",
     "check",
     "contributions",

@@ -132,3 +132,12 @@ def two_layers(hidden: Operation, batch: int = 5, n: int = 4, seed: int = 0) -> 
     rng = np.random.default_rng(seed)
     params = {"W1": rng.standard_normal((n, 3)), "b1": rng.standard_normal(n), "W2": rng.standard_normal((2, n))}
     return eg.graph(f), params, (rng.standard_normal((batch, 3)), rng.standard_normal((batch, 2)))
+
+
+def numbers(net, rng, batch: int, scale: float = 1.0):
+    """Parameters with biases that are not zero, data, and labels or targets."""
+    params = {name: scale * rng.standard_normal(w.shape) / np.sqrt(w.shape[-1]) for name, w in net.init(0).items()}
+    x = rng.standard_normal((batch, net.sizes[0]))
+    if net.loss.name == "softmax_cross_entropy":
+        return params, x, rng.integers(0, net.sizes[-1], batch)
+    return params, x, rng.uniform(0.0, 1.0, (batch, net.sizes[-1]))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import everygrad
 from everygrad.backprop import Gradients, Network
 from everygrad.checks import CheckResult
 from everygrad.diagnose import flow, units, verdict
@@ -19,6 +18,7 @@ from everygrad.graph.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from everygrad.report.maps import heat_maps
 from everygrad.report.picture import both_ends, formula, picture
 from everygrad.report.record import Checked, Data, EpochRow, Quantity, Report
+from everygrad.version import __version__
 
 MOST_FORMULAS = 60
 
@@ -50,7 +50,7 @@ def build(
         accuracy, r_squared = _scores(gradients)
         return Report(
             title=title or (f"Gradients of a network on {described.name}" if described else "Gradients of a network"),
-            version=everygrad.__version__,
+            version=__version__,
             network=repr(network) if isinstance(network, Graph) else str(network),
             parameters=sum(math.prod(trace.arrays[n.name].shape) for n in trace.nodes if n.role == "parameter"),
             library=namespace(gradients.loss).__name__.removeprefix("array_api_compat.").partition(".")[0],
