@@ -36,7 +36,7 @@ def test_every_wrong_shape_is_listed(case):
 
 
 def test_missing_extra_and_non_arrays(case):
-    net, params, x, y = case
+    net, params, x, _ = case
     del params["b1"]
     text = problems(net, {**params, "w1": x, "W2": [[1.0]], "loss": x}, x)
     assert text.splitlines() == [

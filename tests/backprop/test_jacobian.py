@@ -105,8 +105,7 @@ def test_the_loss_with_respect_to_samples_and_parameters():
 def test_several_paths_are_summed():
     def f(x, *, W, v):
         a = W @ x
-        b = ops.tanh(a) + a * v + x
-        return b
+        return (ops.tanh(a) + a * v + x).named("b")
 
     rng = np.random.default_rng(1)
     params = {"W": rng.normal(size=(3, 3)), "v": rng.normal(size=3)}

@@ -11,7 +11,16 @@ import pytest
 import torch
 
 from everygrad.engines import is_array, is_complex, is_traced, kind_of, namespace, to_numpy
-from everygrad.engines.arrays import NUMPY_FLOAT64, Kind, detached, is_floating, library, narrowed_by_jax, take_real
+from everygrad.engines.arrays import (
+    NUMPY_FLOAT64,
+    Kind,
+    detached,
+    is_floating,
+    library,
+    narrowed_by_jax,
+    place,
+    take_real,
+)
 from tests.engines.conftest import MAKE, TYPES
 
 DTYPES = {"float32": "f", "float64": "f", "complex64": "c", "complex128": "c", "int64": "i", "int32": "i", "bool": "b"}
@@ -101,6 +110,14 @@ def test_detached():
     assert detached(p).data_ptr() == p.data_ptr()
     for other in (np.ones(2), jnp.ones(2)):
         assert detached(other) is other
+
+
+def test_place():
+    assert place(torch.ones(2)) == torch.device("cpu")
+    assert place(torch.ones(2, device="meta")) == torch.device("meta")
+    assert place(np.ones(2)) is None
+    assert place(np.float64(1.0)) is None
+    assert place(jnp.ones(2)) is None
 
 
 def test_a_tracer_is_recognised():

@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn import functional as F
 
 from everygrad.backprop import gradients
 from everygrad.checks.tolerance import FRAMEWORK, SINGLE, assert_close
@@ -15,13 +14,13 @@ ACTIVATIONS = {
     "identity": lambda a: a * 1.0,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
-    "relu": F.relu,
-    "leaky_relu": F.leaky_relu,
-    "elu": F.elu,
-    "gelu": F.gelu,
-    "gelu_tanh": lambda a: F.gelu(a, approximate="tanh"),
-    "silu": F.silu,
-    "softplus": F.softplus,
+    "relu": torch.nn.functional.relu,
+    "leaky_relu": torch.nn.functional.leaky_relu,
+    "elu": torch.nn.functional.elu,
+    "gelu": torch.nn.functional.gelu,
+    "gelu_tanh": lambda a: torch.nn.functional.gelu(a, approximate="tanh"),
+    "silu": torch.nn.functional.silu,
+    "softplus": torch.nn.functional.softplus,
     "exp": torch.exp,
     "square": torch.square,
     "power": lambda a: a**2,
@@ -80,16 +79,18 @@ def in_torch(net, params, data, case):
     q = {k: torch.tensor(v, requires_grad=True) for k, v in params.items()}
     h = q["h0"] = torch.tensor(data[0], requires_grad=True)
     for i in range(1, net.depth + 1):
-        a = q[f"a{i}"] = F.linear(h, q[f"W{i}"], q[f"b{i}"] if bias else None)
+        a = q[f"a{i}"] = torch.nn.functional.linear(h, q[f"W{i}"], q[f"b{i}"] if bias else None)
         a.retain_grad()
         if i < net.depth:
             h = q[f"h{i}"] = ACTIVATIONS[activations[i - 1]](a)
             h.retain_grad()
     y = torch.tensor(data[1])
     if kind in ("labels", "distributions"):
-        losses = F.cross_entropy(a, y, reduction="none", label_smoothing=smoothing)
+        losses = torch.nn.functional.cross_entropy(a, y, reduction="none", label_smoothing=smoothing)
     else:
-        each = F.binary_cross_entropy_with_logits if kind == "binary" else F.mse_loss
+        each = (
+            torch.nn.functional.binary_cross_entropy_with_logits if kind == "binary" else torch.nn.functional.mse_loss
+        )
         terms = each(a, y, reduction="none") * (0.5 if kind == "squared" and smoothing > 0 else 1.0)
         losses = terms.sum(1) if outputs == "sum" else terms.mean(1)
     w = torch.tensor(data[2]) if weighted else torch.ones_like(losses)

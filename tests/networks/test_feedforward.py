@@ -98,11 +98,11 @@ def test_bad_arguments(arguments, error, message):
 
 
 def test_unknown_names_are_answered_with_the_nearest():
-    with pytest.raises(UnknownNameError, match="unknown activation 'rellu'. Did you mean 'relu'"):
+    with pytest.raises(UnknownNameError, match=r"unknown activation 'rellu'\. Did you mean 'relu'"):
         FeedForward([3, 4, 2], "rellu")
-    with pytest.raises(UnknownNameError, match="unknown loss 'cross_entropy'. Did you mean"):
+    with pytest.raises(UnknownNameError, match=r"unknown loss 'cross_entropy'\. Did you mean"):
         FeedForward([3, 4, 2], loss="cross_entropy")
-    with pytest.raises(UnknownNameError, match="unknown initialiser 'xavier'. Known: glorot, he, lecun"):
+    with pytest.raises(UnknownNameError, match=r"unknown initialiser 'xavier'\. Known: glorot, he, lecun"):
         FeedForward([3, 2]).init(0, scheme="xavier")
 
 
@@ -119,7 +119,7 @@ def test_seeds_dtypes_and_generators():
     rng = np.random.default_rng(3)
     assert not np.array_equal(net.init(rng)["W1"], net.init(rng)["W1"])
     for bad in (-1, 1.5, "0", True, None):
-        with pytest.raises(InputError, match="seed must be a non-negative integer or a numpy.random.Generator, got"):
+        with pytest.raises(InputError, match=r"seed must be a non-negative integer or a numpy\.random\.Generator, got"):
             net.init(bad)
     for bad in ("float16", int, "nonsense", np.complex128):
         with pytest.raises(InputError, match="dtype must be float32 or float64, got"):

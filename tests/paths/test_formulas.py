@@ -235,6 +235,9 @@ def test_an_intermediate_quantity_and_another_end():
     assert (p.count, p.total) == (0, 0.0)
     assert "no path leads from a to y1" in str(p)
     assert "∂z/∂y1" in str(paths(text, x=1.5, a=0.3, wrt="y1"))
+    # a name for a number is a quantity too, also as an exponent
+    p = paths("c = 3; z = x**c", x=2.0, wrt="c")
+    assert_close(np.array(p.total), np.array(8 * math.log(2)))
     with pytest.raises(InputError, match=r"depends on 2 variables \(x, a\): say which one, wrt='x'"):
         paths(text, x=1.5, a=0.3)
 

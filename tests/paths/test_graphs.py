@@ -209,6 +209,28 @@ def test_products_that_underflow_are_still_ranked():
     assert p.mass == pytest.approx(2.0**60 * 1e60, rel=1e-12)
 
 
+@pytest.mark.parametrize("n", range(95, 106))
+def test_long_and_short_paths_are_ranked_together(n):
+    """Past n factors of 1e-8, or straight on: the powers of two of the two sides must be aligned."""
+    builder = Builder()
+    x, s = builder.given("x", "data"), builder.given("s", "parameter")
+    h = x
+    for _ in range(n):
+        h = h * s
+    graph = builder.graph(builder.apply(Sum(), 3.0 * h + x, name="loss"))
+    p = paths(graph, {"s": np.asarray(1e-8)}, np.ones((1, 1)), wrt=("x", 0), k=2)
+    assert [q.product for q in p.paths] == [1.0, 0.0]
+    assert_close(np.array(p.paths[1].log10), np.array(math.log10(3) - 8 * n))
+    assert p.mass == 1.0
+    p = paths(graph, {"s": np.asarray(1e8)}, np.full((1, 1), 1e-300), wrt=("x", 0), k=2, of=f"{_nth(graph, 30)}[0]")
+    assert_close(np.array(p.mass), np.array(1e240), tol=1e-12)
+
+
+def _nth(graph, n):
+    """The n-th product with s."""
+    return [node.name for node in graph.nodes if "s" in node.inputs][n - 1]
+
+
 class Doubled(Operation):
     """y = 2 h + h[reversed]: a local Jacobian that is a sum, which is read entry by entry."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from everygrad.backprop.plan import Plan
 from everygrad.engines import Array, Kind, is_array, kind_of, namespace
-from everygrad.engines.arrays import detached, is_floating
+from everygrad.engines.arrays import detached, is_floating, library, narrowed_by_jax, place
 from everygrad.errors import InputError, all_mismatches, unknown_name
 from everygrad.graph import Graph, Operation, Shape, ShapeProblem
 from everygrad.graph.losses import Loss
@@ -46,7 +46,7 @@ def bind(
         elif name in plan.needed:
             values[name] = detached(value)
     all_mismatches("arguments", problems)  # without arrays there is nothing to compare
-    key = tuple((name, type(value), value.shape, value.dtype) for name, value in values.items())
+    key = tuple((name, type(value), value.shape, value.dtype, place(value)) for name, value in values.items())
     if key not in plan.fits or any(n in values and tuple(values[n].shape) != shape for n, shape in expected.items()):
         _compare(graph, plan, values, expected, key)
     for name, operation, slot, shapes in plan.fits[key]:
@@ -115,10 +115,13 @@ def _one_kind(graph: Graph, values: Mapping[str, Array], problems: list[str]) ->
     kind = kind_of(values[first])
     for name, value in values.items():
         if namespace(value) is not kind.xp:
-            mine, other = (type(v).__module__.split(".")[0] for v in (value, values[first]))
-            problems.append(f"{name!r} is a {mine} array but {first!r} is {other}: use one library for all")
+            mine, other = library(value), library(values[first])
+            hint = _NARROWED if narrowed_by_jax(value, values[first]) else ""
+            problems.append(f"{name!r} is a {mine} array but {first!r} is {other}: use one library for all{hint}")
         elif value.dtype != kind.dtype and (is_floating(value) or not _only_target(graph, name)):
             problems.append(f"{name!r} has dtype {value.dtype}, {first!r} has {kind.dtype}: use one dtype for all")
+        elif place(value) != place(values[first]):
+            problems.append(f"{name!r} is on {value.device}, {first!r} on {kind.device}: use one device for all")
 
 
 def _only_target(graph: Graph, name: str) -> bool:

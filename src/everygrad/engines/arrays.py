@@ -68,6 +68,13 @@ def detached(array: Array) -> Array:
     return array
 
 
+def place(array: Array) -> Any:
+    """The device of a torch tensor, which torch does not move by itself; None for the others."""
+    if not isinstance(array, np.ndarray | np.generic) and array_api_compat.is_torch_array(array):
+        return array.device
+    return None
+
+
 def narrowed_by_jax(array: Array, other: Array) -> bool:
     """Whether one of the two is a JAX array that cannot hold the other's float64: JAX was not told to use x64."""
     if not any(array_api_compat.is_jax_array(a) for a in (array, other)):

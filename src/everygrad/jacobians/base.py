@@ -70,8 +70,8 @@ class Jacobian(ABC):
         """Jᵀ g on flat features: (*lead, out_size) -> (*lead', in_size)."""
 
     def _pull_total(self, g: Array) -> Array:
-        """Σ over all leading axes of Jᵀ g: (*lead, out_size) -> (in_size,)."""
-        return sum_leading(self._pull(g))
+        """Σ over all leading axes of Jᵀ g: (*lead, out_size) -> (*in_shape)."""
+        return unflatten(sum_leading(self._pull(g)), self.in_shape)
 
     @abstractmethod
     def _dense(self) -> Array:
@@ -154,7 +154,7 @@ class Jacobian(ABC):
         parameter that all samples share: (*in_shape). `InputError` if the last axes are not ``out_shape``.
         """
         g = self._checked(g, self.out_shape, "pull", "output")
-        return unflatten(self._pull_total(g) if total else self._pull(g), self.in_shape)
+        return self._pull_total(g) if total else unflatten(self._pull(g), self.in_shape)
 
     def _checked(self, x: Array, features: Shape, verb: str, side: str) -> Array:
         """``x`` with flat features, after its shape was compared with ours."""

@@ -10,7 +10,7 @@ from everygrad.engines import Array, Kind, kind_of, namespace, to_numpy
 from everygrad.engines.shapes import Inexact
 from everygrad.errors import InputError
 from everygrad.jacobians.base import Entries, Jacobian
-from everygrad.jacobians.shapes import Shape, flatten, norm_last, pick, sum_leading
+from everygrad.jacobians.shapes import Shape, flatten, norm_last, pick, sum_leading, unflatten
 
 
 @final
@@ -73,9 +73,8 @@ class Dense(Jacobian):
         return (g[..., None, :] @ self.A)[..., 0, :]
 
     def _pull_total(self, g: Array) -> Array:
-        if len(self.A.shape) == 2:
-            return sum_leading(g) @ self.A
-        return sum_leading(self._pull(g))
+        total = sum_leading(g) @ self.A if len(self.A.shape) == 2 else sum_leading(self._pull(g))
+        return unflatten(total, self.in_shape)
 
     def _dense(self) -> Array:
         return self.A

@@ -67,10 +67,11 @@ class Weight(Jacobian):
         return flatten(self.M._pull(g)[..., :, None] * self.h[..., None, :], 2)
 
     def _pull_total(self, g: Array) -> Array:
-        u = self.M._pull(g)
-        lead = broadcast(tuple(u.shape[:-1]), tuple(self.h.shape[:-1]))
-        U, H = _samples(spread(u, lead)), _samples(spread(self.h, lead))
-        return flatten(U.T @ H, 2)
+        u, h = self.M._pull(g), self.h
+        if u.shape[:-1] != h.shape[:-1]:
+            lead = broadcast(tuple(u.shape[:-1]), tuple(h.shape[:-1]))
+            u, h = spread(u, lead), spread(h, lead)
+        return _samples(u).T @ _samples(h)
 
     def _dense(self) -> Array:
         return flatten(self.M._dense()[..., None] * self.h[..., None, None, :], 2)
