@@ -45,7 +45,11 @@ def rows(timings: dict[str, Timing]) -> list[dict[str, object]]:
 def markdown(table: list[dict[str, object]], head: dict[str, str]) -> str:
     """The table for people."""
     lines = [f"- {name}: {text}" for name, text in head.items()]
-    lines += ["", "| case | contender | best, ms | median, ms | everygrad / this, median (quartiles) |", "|---|---|--:|--:|--:|"]
+    lines += [
+        "",
+        "| case | contender | best, ms | median, ms | everygrad / this, median (quartiles) |",
+        "|---|---|--:|--:|--:|",
+    ]
     for r in table:
         ratio = f"{r['ours_over_this']:.2f} ({r['lower_quartile']:.2f} to {r['upper_quartile']:.2f})"
         own = r["contender"] == OURS

@@ -45,7 +45,7 @@ def test_missing_extra_and_non_arrays(case):
         "  - unknown parameter 'loss'. Known: W1, W2, b1, b2. Leave 'loss' out.",
         "  - data 'y' is missing: add it to the data",
         "  - parameter 'b1' is missing: add it to params",
-        "  - 'W2' is a list, expected an array: numpy.asarray(W2, dtype=float)",
+        "  - 'W2' is a list, expected an array: numpy.asarray(W2)",
     ]
 
 

@@ -40,6 +40,12 @@ def test_variables_named_like_options():
     assert json.loads(run("paths", "z = k*of", "--at", "k=3,of=4", "--wrt", "k", "--json").stdout)["total"] == 4.0
 
 
+def test_a_share_of_nothing_is_a_text():
+    content = json.loads(run("paths", "z = x - x", "--at", "x=2", "--json").stdout, parse_constant=pytest.fail)
+    assert content["total"] == 0
+    assert [path["share"] for path in content["paths"]] == ["NaN", "NaN"]
+
+
 def test_a_network(flowers: Path, saved: Path):
     done = run("paths", "--network", saved, "--data", flowers, "--unit", "h1[3]", "--sample", 2, "--k", 2, "--json")
     content = json.loads(done.stdout)
@@ -66,7 +72,7 @@ def test_a_network(flowers: Path, saved: Path):
         (("z = log(x)", "--at", "x=1", "--data", "wine"), 2, "--data are for a network"),
         (("z = log(x)", "--at", "x=1", "--k", "0"), 2, "--k"),
         (("--data", "wine"), 2, '--unit "h1[3]"'),
-        (("--data", "wine", "--unit", "h9[0]"), 2, "Did you mean 'h"),
+        (("--data", "wine", "--unit", "h9[0]"), 2, "'h9[0]' is not"),
         (("--data", "wine", "--unit", "h1[99]"), 2, "h1"),
     ],
 )

@@ -48,7 +48,7 @@ def test_the_table_holds_the_gradients_of_the_held_out_batch(made, flowers: Path
 
 
 def test_the_score_is_that_of_all_held_out_rows(made, flowers: Path):
-    d, net, found = by_hand(flowers)
+    d, _, found = by_hand(flowers)
     logits = np.tanh(d.x_test @ found.params["W1"].T + found.params["b1"]) @ found.params["W2"].T + found.params["b2"]
     share = (logits.argmax(1) == d.y_test).mean()
     assert f"Held-out accuracy {100 * share:.1f} %" in made[0].stdout
@@ -66,7 +66,7 @@ def test_results_and_progress_are_apart(made):
 def test_the_files_are_written(made):
     _, page, document = made
     text = page.read_text("utf-8")
-    assert text.startswith("<!doctype html>") or text.startswith("<!DOCTYPE html>")
+    assert text.lower().startswith("<!doctype html>")
     content = json.loads(document.read_text("utf-8"))
     jsonschema.validate(content, report.schema())
     assert content["report"]["check"]["ok"] is True
@@ -121,7 +121,7 @@ def test_float32_and_several_activations(flowers: Path, tmp_path: Path):
 def test_regression_has_r_squared(tmp_path: Path):
     rng = np.random.default_rng(1)
     x = rng.normal(size=(80, 3))
-    np.savez(tmp_path / "line.npz", x=x, y=x @ [1.0, -2.0, 0.5])
+    np.savez(tmp_path / "line.npz", x=x, y=x @ [1.0, -2.0, 0.5] + 0.01 * rng.normal(size=80))
     done = run(
         *("report", "--data", tmp_path / "line.npz", "--hidden", "none", "--epochs", 60, "--learning-rate", "0.05"),
         *("-q", "--out", tmp_path / "r.html"),
@@ -140,4 +140,38 @@ def test_a_wrong_gradient_is_code_3_and_the_report_is_there(flowers: Path, tmp_p
     done = run("report", "--data", flowers, "--hidden", "5", "--epochs", 1, "--out", page, "-q")
     assert done.exit_code == 3
     assert "A gradient is wrong at a1" in done.stdout
+    assert page.is_file()
+
+
+def test_what_the_complex_step_cannot_see_through_is_checked_by_differences(flowers: Path, tmp_path: Path, monkeypatch):
+    from everygrad import checks
+    from everygrad.errors import InputError
+
+    right = checks.check
+
+    def refuses(*args: object, oracle: str = "complex", **named: object):
+        if oracle == "complex":
+            raise InputError("planted")
+        return right(*args, oracle=oracle, **named)
+
+    monkeypatch.setattr(checks, "check", refuses)
+    page = tmp_path / "r.html"
+    done = run("report", "--data", flowers, "--hidden", "5", "--epochs", 1, "--out", page, "-q", "--samples", 4)
+    assert done.exit_code == 0
+    assert "No check by the complex step: planted" in done.stderr
+    assert "oracle (finite differences)" in done.stdout
+    assert page.is_file()
+
+
+def test_ctrl_c_in_the_check_leaves_it_out(flowers: Path, tmp_path: Path, monkeypatch):
+    from everygrad import checks
+
+    def interrupted(*args: object, **named: object):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checks, "check", interrupted)
+    page = tmp_path / "r.html"
+    done = run("report", "--data", flowers, "--hidden", "5", "--epochs", 1, "--out", page, "-q")
+    assert done.exit_code == 130
+    assert "without it" in done.stderr
     assert page.is_file()

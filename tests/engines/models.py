@@ -52,10 +52,7 @@ def every_operation(dtype=np.float64):
         tied = eg.ops.sigmoid(a2) @ W2
         s = eg.ops.sum(eg.ops.exp(-tied)) + eg.ops.dot(h1, a1)
         rest = eg.ops.log(3.0 + eg.ops.cos(s)) * eg.ops.sqrt(1.0 + h1[0] ** 2)
-        return eg.ops.squared_error(a2, t, outputs="mean") + Reduced(rest)
-
-    def Reduced(symbol):
-        return eg.ops.apply(Reduce("mean"), symbol)
+        return eg.ops.squared_error(a2, t, outputs="mean") + eg.ops.apply(Reduce("mean"), rest)
 
     rng = np.random.default_rng(5)
     shapes = {"W1": (3, 5), "b1": (3,), "W2": (2, 9), "u": (3,)}

@@ -42,7 +42,7 @@ def bind(
     for name, value in given.items():
         if not is_array(value):
             came = type(value).__name__
-            problems.append(f"{name!r} is a {came}, expected an array: numpy.asarray({name}, dtype=float)")
+            problems.append(f"{name!r} is a {came}, expected an array: numpy.asarray({name})")
         elif name in plan.needed:
             values[name] = detached(value)
     all_mismatches("arguments", problems)  # without arrays there is nothing to compare

@@ -27,7 +27,7 @@ class Choice(click.ParamType):
 
     def __init__(self, what: str, known: tuple[str, ...], several: bool = False) -> None:
         self.what, self.known, self.several = what, known, several
-        self.name = "|".join(known) if len(known) < 5 else "name"
+        self.name = "name"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
@@ -45,7 +45,7 @@ class Layers(click.ParamType):
 
     def __init__(self, files: bool = False) -> None:
         self.files = files
-        self.name = "sizes|file" if files else "sizes"
+        self.name = "sizes"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
@@ -99,10 +99,14 @@ def data(required: bool = True) -> Decorator:
         click.option(
             "--seed",
             type=click.IntRange(min=0),
+            metavar="N",
             help="For the split, the first weights and the order of the rows. Default: 0, or that of a saved network.",
         ),
         click.option(
-            "--dtype", type=Choice("dtype", ("float64", "float32")), help="Default: float64, or that of a saved network."
+            "--dtype",
+            type=Choice("dtype", ("float64", "float32")),
+            metavar="NAME",
+            help="float64 or float32. Default: float64, or that of a saved network.",
         ),
     )
 
@@ -133,21 +137,39 @@ network = together(
 def training(epochs: str) -> Decorator:
     """How a network is trained; ``epochs`` is the help of that option."""
     return together(
-        click.option("--epochs", type=click.IntRange(min=0), help=epochs),
-        click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True),
+        click.option("--epochs", type=click.IntRange(min=0), metavar="N", help=epochs),
         click.option(
-            "--optimizer", type=Choice("optimizer", tuple(OPTIMIZERS)), default="adam", show_default=True
+            "--batch-size",
+            type=click.IntRange(min=1),
+            metavar="N",
+            default=32,
+            show_default=True,
+            help="Rows for one step of the training.",
+        ),
+        click.option(
+            "--optimizer",
+            type=Choice("optimizer", tuple(OPTIMIZERS)),
+            metavar="NAME",
+            default="adam",
+            show_default=True,
+            help=f"{', '.join(OPTIMIZERS)}.",
         ),
         click.option(
             "--learning-rate",
             type=click.FloatRange(min=0, min_open=True),
+            metavar="NUMBER",
             help="Default: the optimizer's own (adam 0.001, momentum 0.05, sgd 0.1).",
         ),
     )
 
 
 samples = click.option(
-    "--samples", type=click.IntRange(min=1), default=SAMPLES, show_default=True, help="Held-out rows in the batch."
+    "--samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=SAMPLES,
+    show_default=True,
+    help="Held-out rows in the batch.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
