@@ -1,0 +1,154 @@
+"""``everygrad check``: every gradient against an oracle, the library's or somebody's own."""
+
+import dataclasses
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from everygrad.cli import case as cases
+from everygrad.cli import exits, options
+from everygrad.cli.progress import checking
+from everygrad.cli.screen import say, say_json, say_table, tell
+from everygrad.errors import FileFormatError, InputError
+
+MOST_BYTES = 1 << 32
+
+
+@click.command(
+    short_help="Check every gradient, or your own.",
+    epilog="""\b
+Examples:
+  everygrad check --data digits --hidden 32,16
+  everygrad check --data digits --network digits.safetensors --oracle difference
+  everygrad check --data wine --network wine.safetensors --batch-out batch.npz
+  everygrad check --data wine --network wine.safetensors --gradients mine.npz
+
+Your own gradients: --batch-out writes x, y and the parameters of the batch; compute ∂loss/∂W1, ... of them with
+whatever is to be checked, numpy.savez("mine.npz", W1=..., b1=..., h1=...), and give --gradients. What is not in the
+file is not checked. A wrong gradient: exit code 3, and the first one in the backward sweep is named.""",
+)
+@options.data()
+@options.network
+@click.option("--gradients", metavar="FILE.npz", help="Check these, arrays by name, instead of the library's own.")
+@click.option("--batch-out", metavar="FILE.npz", help="Write x, y and the parameters of the batch.")
+@click.option(
+    "--oracle",
+    type=options.Choice("oracle", ("complex", "difference")),
+    metavar="NAME",
+    default="complex",
+    show_default=True,
+    help="complex: the complex step, exact to rounding; difference: finite differences.",
+)
+@options.samples
+@options.as_json
+@options.quiet
+@click.pass_context
+def command(
+    ctx: click.Context,
+    spec: str,
+    target: str | None,
+    seed: int | None,
+    dtype: str | None,
+    network: Any,
+    hidden: tuple[int, ...] | None,
+    activation: str | tuple[str, ...] | None,
+    gradients: str | None,
+    batch_out: str | None,
+    oracle: str,
+    samples: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Check every gradient of a batch; exit code 3 if one is wrong."""
+    from everygrad.checks import check
+    from everygrad.storage import write_atomic
+
+    cases.writable(batch_out, inputs=(spec, network, gradients))
+    case = cases.prepare(cases.Choices(spec, network, hidden, activation, seed, dtype, target))
+    given = None if gradients is None else _arrays(gradients)
+    x, y = case.held_out(samples)
+    if batch_out is not None:
+        arrays = {**dict(zip(case.data_names, (x, y), strict=True)), **case.params}
+        try:
+            write_atomic(Path(batch_out), _archive(arrays))
+        except InputError as error:
+            raise exits.Failure(str(error), exits.BAD_FILE) from None
+    if not as_json:
+        say(case.describe())
+    if not quiet:
+        tell(f"checking every gradient of {len(x)} rows ...")
+    with checking(quiet) as progress:
+        found = check(
+            case.network, case.params, x, y, gradients=given, oracle=oracle, seed=case.seed, progress=progress
+        )
+    if as_json:
+        say_json("check", {**case.as_json(), "samples": len(x), **_document(found)})
+    else:
+        _show(found, len(x), gradients)
+        if batch_out is not None:
+            say(f"Written: {batch_out}")
+    ctx.exit(exits.OK if found.ok else exits.WRONG)
+
+
+def _archive(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """What `numpy.savez` writes, for arrays of any name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _arrays(path: str) -> dict[str, np.ndarray]:
+    """The arrays of an archive, by name; nothing is unpickled."""
+    from everygrad.storage import read_limited
+
+    content = read_limited(Path(path), MOST_BYTES)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MOST_BYTES:
+            raise FileFormatError(f"{path} would unpack to {size:,} bytes, the limit is {MOST_BYTES:,}")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except FileFormatError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged archive
+        raise FileFormatError(
+            f"{path} cannot be read: {error or type(error).__name__}. Expected an .npz of arrays of numbers, as "
+            f"numpy.savez writes it"
+        ) from None
+    other = [f"{name} ({a.dtype})" for name, a in found.items() if a.dtype.kind not in "fiu"]
+    if other or not found:
+        raise FileFormatError(f"{path} must hold arrays of real numbers by name, found {', '.join(other) or 'none'}")
+    return found
+
+
+def _show(found: Any, samples: int, gradients: str | None) -> None:
+    rows = [("quantity", "shape", "norm", "relative error", "verdict", "checked")]
+    for row in found.rows:
+        shape = " × ".join(map(str, row.shape)) or "number"
+        how = ": ".join(filter(None, (row.how, row.fault)))
+        rows.append((row.name, shape, f"{row.norm:.4g}", f"{row.error:.1e}", "ok" if row.ok else "WRONG", how))
+    say()
+    say(f"Gradients{f' in {gradients}' if gradients else ''} of a batch of {samples} rows against the {found.oracle}:")
+    say()
+    say_table(rows, right=(1, 2, 3))
+    say()
+    say(found.verdict, "green" if found.ok else "bold red")
+
+
+def _document(found: Any) -> dict[str, Any]:
+    return {
+        "ok": found.ok,
+        "oracle": found.oracle,
+        "culprit": found.culprit,
+        "verdict": found.verdict,
+        "rows": [dataclasses.asdict(row) for row in found.rows],
+    }
