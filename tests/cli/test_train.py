@@ -85,3 +85,17 @@ def test_divergence_is_code_5_and_keeps_the_best_epoch(tmp_path: Path):
     assert "is not finite" in done.stderr
     assert f"is in {out}" in done.stderr
     assert np.isfinite(eg.load(out)[1]["W1"]).all()
+
+
+def test_the_target_is_remembered_for_the_same_data_only(flowers: Path, tmp_path: Path):
+    out = tmp_path / "n.safetensors"
+    done = run("train", "--data", flowers, "--target", "a", "--hidden", "5", "--epochs", 1, "--out", out, "-q")
+    assert done.exit_code == 4  # then the kinds, which are text, are a feature
+    assert "'kind0'" in done.stderr
+    words = tmp_path / "words.csv"
+    words.write_text("\n".join(["kind,u,v", *(f"k{i % 2},{i % 7}.5,{i % 2}.25" for i in range(40))]) + "\n", "utf-8")
+    assert run("train", "--data", words, "--target", "kind", "--epochs", 1, "--out", out, "-q").exit_code == 0
+    again = run("check", "--data", words, "--network", out, "--samples", 2, "-q")
+    assert again.exit_code == 0, again.stderr
+    other = run("check", "--data", "wine", "--network", out, "-q")
+    assert "takes 2 features, wine has 13" in other.stderr

@@ -166,7 +166,9 @@ def _saved(chosen: Choices) -> Case:
     notes = contents.notes if isinstance(contents.notes, Mapping) else {}
     noted = notes.get("seed")
     noted = noted if isinstance(noted, int) and not isinstance(noted, bool) and noted >= 0 else None
-    target = _target(chosen) if chosen.target is not None else notes.get("target_option")
+    target: Any = _target(chosen)
+    if target is None and notes.get("data") == Path(chosen.spec).stem:
+        target = notes.get("target_option")
     seed = chosen.seed if chosen.seed is not None else noted or 0
     data = load(
         chosen.spec,
