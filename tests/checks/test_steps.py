@@ -94,3 +94,14 @@ def test_all_samples_at_once_is_the_same_as_one_entry_at_a_time(function, separa
         assert_close(np.array(sweep.direction(d)), np.array(np.sum(expected * d)), name=name)
         some = rng.permutation(sweep.x.size)[:3]
         assert_close(sweep.entries(some), expected.reshape(-1)[some], name=name)
+
+
+@pytest.mark.parametrize("residual", [1.0, 1e-3, 1e-6, 1e-12, 0.0])
+def test_a_loss_near_its_minimum_is_not_taken_for_a_kink(residual):
+    """There the slope is small beside the curvature, which a one-sided difference sees."""
+    net = eg.FeedForward([3, 2], loss="squared_error")
+    rng = np.random.default_rng(0)
+    params, x = net.init(0), rng.normal(size=(4, 3))
+    y = x @ params["W1"].T + residual
+    result = eg.check(net, params, x, y)
+    assert result.ok

@@ -96,8 +96,8 @@ def test_diagonals_of_any_shape(shape):
 def test_matrix_shaped_quantities_are_selected_from():
     maker = Maker(seed=5)
     swap = maker.selection([0, 2, 4, 1, 3, 5], (3, 2), (2, 3))
-    hole = maker.selection([5, -1, 0, 0], (2, 3), (4,))
-    A, B = maker.dense((3,), (2, 2), (2, 3)), maker.dense((3,), (3, 2), (7,))
+    hole = maker.selection([5, -1, 0, 0], (2, 3), (2, 2))
+    A, B = maker.dense((3,), (2, 2), (2, 3)), maker.dense((3,), (3, 2), (1, 7))
     for result, expected, name in (
         (A.J @ swap.J, oracle.chain(A.A, swap.A), "Dense"),
         (swap.J @ B.J, oracle.chain(swap.A, B.A), "Dense"),
@@ -105,6 +105,6 @@ def test_matrix_shaped_quantities_are_selected_from():
     ):
         assert type(result).__name__ == name
         assert_close(result.dense(), expected.reshape(result.shape))
-    assert (hole.J @ swap.J).shape == (4, 3, 2)
+    assert (hole.J @ swap.J).shape == (2, 2, 3, 2)
     assert (A.J @ swap.J).shape == (3, 2, 2, 3, 2)
-    assert (swap.J @ B.J).shape == (3, 2, 3, 7)
+    assert (swap.J @ B.J).shape == (3, 2, 3, 1, 7)

@@ -13,6 +13,7 @@ from everygrad.backprop.plan import Edge
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array
 from everygrad.engines.arrays import detached, is_floating
+from everygrad.engines.pool import using
 from everygrad.errors import InputError
 from everygrad.graph import Graph
 
@@ -42,7 +43,7 @@ def backward(trace: Trace, of: str | None = None, seed: Array | None = None, che
             f"must be like {start!r}: {tuple(L.shape)}, {L.dtype}"
         )
     found = {start: detached(seed)}
-    with np.errstate(all="ignore"):  # whatever is not finite is reported below, with its name
+    with np.errstate(all="ignore"), using(trace.plan.pool):  # whatever is not finite is reported below, with its name
         for user, edges in trace.plan.sweep:
             if user in found:
                 for edge in edges:

@@ -11,6 +11,7 @@ from everygrad.backprop.finite import all_finite, complain
 from everygrad.backprop.plan import plan
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array
+from everygrad.engines.pool import using
 from everygrad.errors import InputError
 from everygrad.graph import Graph, Node, Shape
 
@@ -52,7 +53,7 @@ def forward(
     graph, expected = graph_of(network)
     todo = plan(graph, of)
     values, kind = bind(graph, todo, params, data, named, expected)
-    with np.errstate(all="ignore"):  # whatever is not finite is reported below, with its name
+    with np.errstate(all="ignore"), using(todo.pool):  # whatever is not finite is reported below, with its name
         evaluate(todo.nodes, values)
         if check_finite and not all(all_finite(values[name]) for name in todo.looked_at):
             complain(values, [n.name for n in todo.nodes if n.operation is None], "the array")

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from everygrad.engines.pool import Pool
 from everygrad.errors import InputError
 from everygrad.graph import Graph, Node, Operation
 
@@ -32,7 +33,8 @@ class Plan:
     ``needed``: names of the data and parameters to be given. ``looked_at``: the nodes in which every
     non-finite number of the pass shows; the others need not be read again. ``sweep``: the computed
     nodes backwards, each with its edges to what can have a gradient. ``fits``: the shapes and dtypes
-    that were found to fit, each with the checks of values that remain (`bind` fills it).
+    that were found to fit, each with the checks of values that remain (`bind` fills it). ``pool``: the
+    memory of earlier passes.
     """
 
     nodes: tuple[Node, ...]
@@ -40,6 +42,7 @@ class Plan:
     looked_at: tuple[str, ...]
     sweep: tuple[tuple[str, tuple[Edge, ...]], ...]
     fits: dict[Hashable, Any]
+    pool: Pool
 
 
 def plan(graph: Graph, of: str | Sequence[str] | None = None) -> Plan:
@@ -67,7 +70,7 @@ def _make(graph: Graph, targets: tuple[str, ...]) -> Plan:
             looked_at.append(node.name)
     needed = frozenset(n.name for n in nodes if n.role in ("data", "parameter"))
     sweep = tuple((n.name, tuple(edges(graph, n))) for n in reversed(nodes) if n.operation is not None)
-    return Plan(nodes, needed, tuple(looked_at), sweep, {})
+    return Plan(nodes, needed, tuple(looked_at), sweep, {}, Pool())
 
 
 def edges(graph: Graph, node: Node) -> Iterator[Edge]:

@@ -8,7 +8,11 @@ equal numbers: 1 − tanh² or p − 1 lose every digit in a saturated network, 
 import math
 from typing import Any
 
+import numpy as np
+
 from everygrad.engines.arrays import Array, is_complex, library, namespace, numpy_namespace, take_real, to_numpy
+from everygrad.engines.pool import multiply
+from everygrad.engines.pool import tanh as numpy_tanh
 from everygrad.engines.shapes import Float, Inexact
 
 SATURATED = 0.01
@@ -28,9 +32,15 @@ def sigmoid_slope(z: Float[Array, "*n"], h: Float[Array, "*n"]) -> Float[Array, 
     return _replace_small(h * (1.0 - h), z, 1.0)
 
 
+def tanh(z: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
+    """tanh(z)."""
+    return numpy_tanh(z) if type(z) is np.ndarray else namespace(z).tanh(z)
+
+
 def tanh_slope(z: Float[Array, "*n"], h: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """tanh′(z) = 1 − h² = 4 e^−2|z| / (1 + e^−2|z|)², real z; h = tanh(z)."""
-    return _replace_small(1.0 - h * h, z, 2.0)
+    slope = multiply(h, h)
+    return _replace_small(np.subtract(1.0, slope, out=slope) if type(slope) is np.ndarray else 1.0 - slope, z, 2.0)
 
 
 def _replace_small(slope: Array, z: Array, rate: float) -> Array:

@@ -5,6 +5,7 @@ from typing import final
 
 from everygrad.engines import Array, kind_of, namespace
 from everygrad.engines.arrays import numpy_namespace
+from everygrad.engines.pool import matmul
 from everygrad.graph.operation import Operation, Shape, ShapeProblem
 from everygrad.jacobians import Dense, Identity, Jacobian, Weight
 
@@ -40,7 +41,7 @@ class Affine(Operation):
 
     def value(self, xs: Sequence[Array], leads: Sequence[int]) -> Array:
         h, W = xs[0], xs[1]
-        a = h @ W.T
+        a = matmul(h, W.T)
         if len(xs) == 2:
             return a
         if namespace(a) is numpy_namespace and a.dtype == xs[2].dtype and a.ndim:

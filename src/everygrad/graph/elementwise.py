@@ -7,7 +7,7 @@ from typing import Any, final
 
 from everygrad.engines import Array, kind_of, namespace
 from everygrad.engines.arrays import take_real
-from everygrad.engines.numerics import normal_cdf, sigmoid, sigmoid_slope, softplus, tanh_slope
+from everygrad.engines.numerics import normal_cdf, sigmoid, sigmoid_slope, softplus, tanh, tanh_slope
 from everygrad.graph.operation import Operation, Shape, feature_shape
 from everygrad.jacobians import Diagonal, Identity, Jacobian
 
@@ -95,7 +95,7 @@ RULES: dict[str, Rule] = {
     for rule in (
         Rule("identity", lambda a: a, lambda a, h: 0.0 * a + 1.0, "{a}", "1", True, 1.0),
         Rule("sigmoid", sigmoid, sigmoid_slope, "sigmoid({a})", "{h}*(1 - {h})", True, 0.25),
-        Rule("tanh", lambda a: namespace(a).tanh(a), tanh_slope, "tanh({a})", "1 - {h}**2", True, 1.0),
+        Rule("tanh", tanh, tanh_slope, "tanh({a})", "1 - {h}**2", True, 1.0),
         Rule("relu", _relu, _relu_slope, "max({a}, 0)", "[{a} > 0]", True, 1.0),
         Rule(
             "leaky_relu",

@@ -173,7 +173,7 @@ class SoftmaxCrossEntropy(Loss):
         real = take_real(z)
         classes = xp.arange(z.shape[-1], device=kind_of(z).device)
         largest = xp.argmax(real, axis=-1, keepdims=True) == classes
-        z_m = xp.sum(xp.where(largest, z, 0.0), axis=-1, keepdims=True)
+        z_m = xp.max(z, axis=-1, keepdims=True) if real is z else xp.sum(z * largest, axis=-1, keepdims=True)
         e = xp.where(largest, 0.0, xp.exp(z - z_m))
         return largest, z_m, e, xp.sum(e, axis=-1, keepdims=True)
 

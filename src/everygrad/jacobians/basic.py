@@ -8,6 +8,7 @@ import numpy as np
 
 from everygrad.engines import Array, Kind, kind_of, namespace, to_numpy
 from everygrad.engines.arrays import take_real
+from everygrad.engines.pool import multiply
 from everygrad.engines.shapes import Inexact
 from everygrad.jacobians.base import Entries, Jacobian
 from everygrad.jacobians.shapes import Shape, flatten, norm_last, pick
@@ -177,7 +178,7 @@ class Diagonal(Jacobian):
         return v * self.flat
 
     def _pull(self, g: Array) -> Array:
-        return g * self.flat
+        return multiply(g, self.flat)
 
     def _dense(self) -> Array:
         xp, d = namespace(self.d), self.flat

@@ -7,6 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from everygrad.engines import Array, Kind, kind_of, namespace, to_numpy
+from everygrad.engines.pool import matmul
 from everygrad.engines.shapes import Inexact
 from everygrad.errors import InputError
 from everygrad.jacobians.base import Entries, Jacobian
@@ -99,6 +100,6 @@ class Dense(Jacobian):
 def _rows_times(x: Array, A: Array) -> Array:
     """x A for rows x: (*lead, n) and one matrix A: (n, m), as one matrix product whatever the leading axes."""
     if len(x.shape) <= 2:
-        return x @ A
+        return matmul(x, A)
     xp, lead = namespace(x), x.shape[:-1]
-    return xp.reshape(xp.reshape(x, (math.prod(lead), x.shape[-1])) @ A, (*lead, A.shape[1]))
+    return xp.reshape(matmul(xp.reshape(x, (math.prod(lead), x.shape[-1])), A), (*lead, A.shape[1]))

@@ -7,6 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from everygrad.engines import Array, Kind, kind_of, namespace, to_numpy
+from everygrad.engines.pool import matmul
 from everygrad.engines.shapes import Inexact
 from everygrad.errors import UnsupportedError
 from everygrad.jacobians.base import Entries, Jacobian
@@ -71,7 +72,7 @@ class Weight(Jacobian):
         if u.shape[:-1] != h.shape[:-1]:
             lead = broadcast(tuple(u.shape[:-1]), tuple(h.shape[:-1]))
             u, h = spread(u, lead), spread(h, lead)
-        return _samples(u).T @ _samples(h)
+        return matmul(_samples(u).T, _samples(h))
 
     def _dense(self) -> Array:
         return flatten(self.M._dense()[..., None] * self.h[..., None, None, :], 2)
