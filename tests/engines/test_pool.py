@@ -11,7 +11,7 @@ from everygrad.backprop.plan import plan
 from everygrad.engines import pool as pool_module
 from everygrad.engines.pool import MOST_ALIKE, SMALLEST, Pool, matmul, multiply, tanh, using
 
-LARGE = (128, 128)
+LARGE = (128, 256)
 FLOAT = np.dtype(float)
 
 
@@ -55,23 +55,23 @@ def test_small_arrays_and_other_shapes_are_apart():
     assert pool.nbytes == 0
     pool.empty((SMALLEST // 8,), FLOAT)
     assert pool.nbytes == SMALLEST
-    for shape, dtype in (((64, 256), FLOAT), (LARGE, np.dtype(np.float32))):
+    for shape, dtype in (((64, 512), FLOAT), ((256, 256), np.dtype(np.float32))):
         array = pool.empty(shape, dtype)
         assert array.shape == shape
         assert array.dtype == dtype
 
 
 def test_the_pool_stays_bounded(monkeypatch):
-    monkeypatch.setattr(pool_module, "MOST_BYTES", 10 * 128 * 128 * 8)
+    monkeypatch.setattr(pool_module, "MOST_BYTES", 10 * 128 * 256 * 8)
     pool = Pool()
     held = [pool.empty(LARGE, FLOAT) for _ in range(50)]
-    assert pool.nbytes == 10 * 128 * 128 * 8
+    assert pool.nbytes == 10 * 128 * 256 * 8
     assert len({address(a) for a in held}) == 50
     pool = Pool()
     monkeypatch.setattr(pool_module, "MOST_BYTES", 2**40)
     monkeypatch.setattr(pool_module, "MOST_ALIKE", 8)
     held = [pool.empty(LARGE, FLOAT) for _ in range(50)]
-    assert pool.nbytes <= 8 * 128 * 128 * 8
+    assert pool.nbytes <= 8 * 128 * 256 * 8
     assert len({address(a) for a in held}) == 50
     assert MOST_ALIKE > 8
 
@@ -101,8 +101,8 @@ def test_two_threads_never_get_the_same_array():
 
 def test_the_functions_compute_the_same_with_and_without_a_pool():
     rng = np.random.default_rng(0)
-    a, b = rng.normal(size=LARGE), rng.normal(size=LARGE)
-    batch, vector = rng.normal(size=(3, 128, 128)), rng.normal(size=128)
+    a, b = rng.normal(size=(256, 256)), rng.normal(size=(256, 256))
+    batch, vector = rng.normal(size=(3, 256, 256)), rng.normal(size=256)
     calls = [
         (lambda: matmul(a, b), a @ b),
         (lambda: matmul(a, b.T), a @ b.T),
@@ -125,12 +125,12 @@ def test_the_functions_compute_the_same_with_and_without_a_pool():
 
 
 def test_a_pass_reuses_the_last_ones_memory_and_never_what_is_held():
-    net = eg.FeedForward([200, 150, 150, 10])
+    net = eg.FeedForward([200, 180, 180, 10])
     rng = np.random.default_rng(0)
     params, y = net.init(0), rng.integers(0, 10, 100)
     xs = [rng.normal(size=(100, 200)) for _ in range(6)]
     alone = [
-        {k: v.copy() for k, v in eg.gradients(eg.FeedForward([200, 150, 150, 10]), params, x, y).items()} for x in xs
+        {k: v.copy() for k, v in eg.gradients(eg.FeedForward([200, 180, 180, 10]), params, x, y).items()} for x in xs
     ]
     kept = [eg.gradients(net, params, x, y) for x in xs]  # all held: nothing may be overwritten
     views = [g["W1"][3:5] for g in kept]

@@ -35,6 +35,8 @@ SHAPES = [
     ((1, 1), 1, (1, 1), 1),
     ((n, n), 1, (n,), 1),  # as many samples as components: must not be mixed up
     ((n,), 1, (n, n), 1),
+    ((n, n), 1, (n, n), 0),  # nor samples with the rows of a parameter
+    ((n, n), 0, (n, n), 1),
     ((B, m, n), 1, (B, n), 1),
     ((B, m, n), 1, (m, 1), 0),
     ((B, m, n), 2, (n,), 0),

@@ -85,6 +85,22 @@ def test_concatenate(shapes, leads):
         np.testing.assert_array_equal(y[b], [v for part in parts for v in part.tolist()])
 
 
+def test_concatenate_is_a_selection_with_minus_one_where_another_part_is():
+    u, v = rng.normal(size=(3, 2)), rng.normal(size=(3, 1))
+    y = Concatenate().value([u, v], [1, 1])
+    assert Concatenate().local(0, [u, v], y, [1, 1]).index.tolist() == [0, 1, -1]
+    assert Concatenate().local(1, [u, v], y, [1, 1]).index.tolist() == [-1, -1, 0]
+
+
+def test_concatenate_drops_no_part_in_silence():
+    u = rng.normal(size=(3, 2))
+    for leads in ([1], [1, 1, 1]):
+        with pytest.raises(ValueError, match=r"zip\(\)"):
+            Concatenate().value([u, u], leads)
+        with pytest.raises(ValueError, match=r"zip\(\)"):
+            Concatenate().local(0, [u, u], u, leads)
+
+
 def test_concatenate_refuses_matrices_and_has_formulas():
     with pytest.raises(ShapeProblem) as error:
         Concatenate().shape([(2, 3), (2,)], [0, 0])

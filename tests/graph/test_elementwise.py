@@ -58,6 +58,7 @@ def test_derivative_is_that_of_the_value(name):
     assert_local(Elementwise(name), [np.stack([a, a[::-1].copy()])], [1])
     assert_local(Elementwise(name), [a.reshape(7, 1)], [0])  # a matrix of parameters
     assert_local(Elementwise(name), [np.asarray(a[2])], [0])  # a number
+    assert_local(Elementwise(name), [np.stack([a, a[::-1], 0.7 * a]).reshape(3, 7, 1)], [2])  # samples and steps
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,14 @@ def test_the_slope_at_the_kink_is_that_of_the_left(name):
     zero = np.array([0.0])
     op = Elementwise(name)
     assert op.derivative(zero, op.value([zero], [0])) == left
+    assert_local(op, [zero], [0])  # the value of a complex step takes the same side
+
+
+def test_the_slope_of_elu_at_the_kink_is_alpha():
+    op = Elementwise("elu", alpha=0.5)
+    zero = np.array([0.0])
+    assert op.derivative(zero, zero) == 0.5
+    assert_local(op, [zero], [0])
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -3,6 +3,7 @@ import pytest
 from everygrad.errors import InputError, UnknownNameError
 from everygrad.graph import ELEMENTWISE, LOSSES, OPERATIONS, Graph, Node, graph, operation, ops
 from everygrad.graph.affine import Affine
+from everygrad.graph.arithmetic import Add
 
 
 def diamond():
@@ -77,6 +78,10 @@ def test_a_broken_graph_is_refused():
         Graph((x, a), "a")
     with pytest.raises(UnknownNameError, match=r"^unknown output 'z'"):
         Graph((x,), "z")
+
+
+def test_the_output_of_an_operation_leads_as_its_longest_input():
+    assert [Add().lead(leads) for leads in ([], [0, 0], [0, 1], [2, 1])] == [0, 0, 1, 2]
 
 
 def test_memo_is_kept_with_the_graph():

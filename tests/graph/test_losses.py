@@ -1,7 +1,10 @@
 import math
+from fractions import Fraction
 
+import jax
 import numpy as np
 import pytest
+import torch
 from mpmath import mp, mpf
 
 from everygrad.checks.tolerance import assert_close
@@ -134,6 +137,94 @@ def test_reduce(shape, reduction, weight):
     assert_local(op, xs, leads)
 
 
+def over_steps(op, t):
+    """Samples and time steps lead: the same as one long batch."""
+    steps = 2
+    z = Z.reshape(steps, -1, K)
+    t = t.reshape(steps, -1, *t.shape[1:])
+    w = W.reshape(steps, -1)
+    for xs, flat in (([z, t], [Z, t.reshape(B, *t.shape[2:])]), ([z, t, w], [Z, t.reshape(B, *t.shape[2:]), W])):
+        value = np.asarray(op.value(xs, [2] * len(xs)))
+        assert_close(value, np.asarray(op.value(flat, [1] * len(xs))).reshape(value.shape))
+        assert_local(op, xs, [2] * len(xs))
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_two_leading_axes(reduction):
+    over_steps(SoftmaxCrossEntropy(reduction), LABELS)
+    over_steps(SoftmaxCrossEntropy(reduction, 0.1), P)
+    for outputs in ("sum", "mean"):
+        over_steps(BinaryCrossEntropy(reduction, outputs), P)
+        over_steps(SquaredError(reduction, outputs), T)
+
+
+def test_whole_numbers_as_targets_do_not_widen_the_loss():
+    z = Z.astype(np.float32)
+    onehot = np.eye(K, dtype=np.int64)[LABELS]
+    for op, target in (
+        (SoftmaxCrossEntropy(), LABELS),
+        (SoftmaxCrossEntropy(), onehot),
+        (BinaryCrossEntropy(), onehot),
+        (SquaredError(), onehot),
+    ):
+        y = op.value([z, target], [1, 1])
+        assert y.dtype == np.float32
+        assert op.local(0, [z, target], y, [1, 1]).dense().dtype == np.float32
+
+
+def test_everything_is_made_on_the_device_of_the_data():
+    """Torch's device without numbers refuses arrays from elsewhere, as an accelerator does."""
+    z = torch.zeros((B, K), dtype=torch.float64, device="meta")
+    labels = torch.zeros(B, dtype=torch.int64, device="meta")
+    for op in (SoftmaxCrossEntropy(), SoftmaxCrossEntropy("none", 0.1)):
+        for target in (labels, z):
+            y = op.value([z, target], [1, 1])
+            assert y.device.type == "meta"
+            assert op.local(0, [z, target], y, [1, 1]).r.device.type == "meta"
+
+
+def test_values_that_are_only_traced_are_not_looked_at():
+    op, shapes = SoftmaxCrossEntropy(), [(K,), (), ()]
+
+    def problems(labels, weight):
+        assert op.data_problems(1, labels, shapes) == op.data_problems(2, weight, shapes) == []
+        return weight
+
+    jax.jit(problems)(LABELS + 9, -W)
+    assert op.data_problems(1, LABELS + 9, shapes)
+    assert op.data_problems(2, -W, shapes)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_reduce_of_a_torch_tensor(reduction):
+    losses, weight = torch.from_numpy(T[:, 0].copy()), torch.from_numpy(W)
+    op = Reduce(reduction)
+    for xs in ([losses], [losses, weight]):
+        leads = [1] * len(xs)
+        arrays = [x.numpy() for x in xs]
+        reference = op.local(0, arrays, op.value(arrays, leads), leads).dense()
+        assert_close(op.local(0, xs, op.value(xs, leads), leads).dense(), reference)
+
+
+def test_reduce_drops_no_weight_in_silence():
+    for leads in ([1], [1, 1, 1]):
+        with pytest.raises(ValueError, match=r"zip\(\)"):
+            Reduce().value([W, W], leads)
+        with pytest.raises(ValueError, match=r"zip\(\)"):
+            Reduce().local(0, [W, W], W, leads)
+
+
+def test_nearly_equal_losses_do_not_cancel_in_the_derivative_by_their_weights():
+    losses = np.array([1e8, 1e8 + 2.0**-20, 1e8 - 2.0**-22])
+    weight = np.array([0.5, 2.0, 1.5])
+    exact = [Fraction(v) for v in losses.tolist()]
+    w = [Fraction(v) for v in weight.tolist()]
+    mean = sum(a * b for a, b in zip(exact, w, strict=True)) / sum(w)
+    reference = np.array([float((v - mean) / sum(w)) for v in exact])
+    assert_close(Reduction().weight_derivative(losses, weight), reference)
+    assert Reduction().weight_derivative(np.array([0.1]), np.array([0.3])) == 0.0
+
+
 def test_a_batch_of_one_and_one_class():
     assert_local(SoftmaxCrossEntropy(), [Z[:1], LABELS[:1]], [1, 1])
     assert SoftmaxCrossEntropy().value([Z[:1, :1], np.array([0])], [1, 1]) == 0.0
@@ -235,8 +326,20 @@ def test_right_labels_and_slots_without_demands():
     assert op.data_problems(1, LABELS, [(3,), ()]) == []
     assert op.data_problems(1, P, [(3,), (3,)]) == []
     assert op.data_problems(0, Z, [(3,), ()]) == []
+    assert op.data_problems(1, np.eye(3), [(3,), (3,)]) == []
     assert SquaredError().data_problems(1, T * 1e9, [(3,), (3,)]) == []
     assert BinaryCrossEntropy().data_problems(1, np.array([0.0, 1.0]), [(1,), ()]) == []
+
+
+@pytest.mark.parametrize(("excess", "good"), [(9e-5, True), (-9e-5, True), (1.05e-4, False), (-1.05e-4, False)])
+def test_distributions_may_be_rounded_a_little(excess, good):
+    problems = SoftmaxCrossEntropy().data_problems(1, np.array([[0.25, 0.75 + excess, 0.0]]), [(3,), (3,)])
+    assert (problems == []) is good
+
+
+def test_distributions_are_added_up_in_float64():
+    target = np.array([[1.0, 1e-4, 0.0]], dtype=np.float32)  # in float32 the sum is 1.00010002
+    assert SoftmaxCrossEntropy().data_problems(1, target, [(3,), (3,)]) == []
 
 
 @pytest.mark.parametrize("target", [np.array([0.0, 1.5]), np.array([-0.1, 1.0])])
@@ -259,9 +362,13 @@ def test_smoothing_out_of_range(bad):
 
 
 def test_unknown_reductions_are_answered_with_the_nearest():
-    with pytest.raises(UnknownNameError, match=r"^unknown reduction 'maen'. Did you mean 'mean'"):
+    with pytest.raises(
+        UnknownNameError, match=r"^unknown reduction 'maen'. Did you mean 'mean'\? Known: mean, none, sum.$"
+    ):
         SquaredError("maen")
-    with pytest.raises(UnknownNameError, match=r"^unknown reduction over outputs 'sums'. Did you mean 'sum'"):
+    with pytest.raises(
+        UnknownNameError, match=r"^unknown reduction over outputs 'sums'. Did you mean 'sum'\? Known: mean, sum.$"
+    ):
         Reduction("mean", "sums")
 
 
@@ -296,6 +403,7 @@ def test_formulas():
     assert bce.local_formula(0, "z", "t", "w") == "c (sigmoid(z) - t)"
     assert se.local_formula(0, "z", "t") == "z - t"
     assert se.local_formula(1, "z", "t") == "t - z"
+    assert se.local_formula(0, "z", "t", "w") == "c (z - t)"
     assert SquaredError("sum").local_formula(0, "z", "t") == "2 (z - t)"
     assert SquaredError("sum").local_formula(1, "z", "t") == "2 (t - z)"
     texts = {r: (Reduce(r).formula("l"), Reduce(r).local_formula(0, "l")) for r in REDUCTIONS}

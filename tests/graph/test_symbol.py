@@ -89,7 +89,7 @@ def test_the_transpose_of_a_transpose_is_the_matrix_itself():
 def test_what_is_neither_named_nor_needed_is_left_out():
     def f(x):
         ops.tanh(x * 3)
-        unused = ops.exp(x)
+        unused = ops.exp(x)  # noqa: F841 (its name is what is tested)
         return ops.sin(x)
 
     assert [n.name for n in graph(f).nodes] == ["x", "unused", "loss"]
@@ -157,6 +157,7 @@ def test_unnamed_results_are_called_loss_unless_that_is_taken():
     assert graph(lambda x: {"u": x * x, "v": x + x}).output == "v"
     assert [n.name for n in graph(lambda x: {"u": x * x, "v": x + x}).nodes] == ["x", "u", "v"]
     assert graph(lambda x: [x * x, (x + x).named("q")]).output == "q"
+    assert graph(lambda x: {"u": 3.0, "v": (x + x).named("q")}).output == "q"
 
 
 def test_names_made_up_do_not_collide():
@@ -164,6 +165,26 @@ def test_names_made_up_do_not_collide():
         return ops.tanh(x) + ops.tanh(tanh_1)
 
     assert [n.name for n in graph(f).nodes] == ["x", "tanh_1", "tanh_2", "tanh_3", "loss"]
+
+
+def test_names_of_variables_do_not_collide():
+    def f(x):
+        hs0 = ops.tanh(x)
+        hs = [ops.sin(hs0)]  # would be called hs0 too
+        return hs[0] * x
+
+    assert [n.name for n in graph(f).nodes] == ["x", "hs0", "sin_1", "loss"]
+
+
+def test_the_variables_of_the_function_are_not_kept():
+    kept = []
+
+    def f(x):
+        kept.append(x)
+        return x * x
+
+    graph(f)
+    assert kept[0].builder.frame is None
 
 
 def test_parameters_may_be_named_instead():
@@ -174,6 +195,10 @@ def test_parameters_may_be_named_instead():
     assert (g.data, g.parameters) == (("x",), ("W",))
     with pytest.raises(InputError, match=r"^parameters \['V'\] are not arguments of f$"):
         graph(f, parameters=["W", "V"])
+    with pytest.raises(
+        InputError, match=r"^parameters \['V'\] are not arguments of functools.partial\(<function .*\)$"
+    ):
+        graph(functools.partial(f), parameters=["W", "V"])  # which has no name
 
 
 def test_wrapped_functions_and_partial_ones():
@@ -205,7 +230,7 @@ def test_the_variables_are_those_of_the_outermost_call():
     def g(x, *, c):
         a = x * c
         inner = ops.sin(a)
-        return inner
+        return inner  # noqa: RET504 (its name is what is tested)
 
     assert [n.name for n in graph(g).nodes] == ["x", "c", "a", "inner"]
 
@@ -234,12 +259,14 @@ def foreign():
         (lambda x: x["a"], r"^a symbol is indexed by an integer, a slice or a list of integers, got 'a'$"),
         (lambda x: x[0.5], r"^a symbol is indexed by"),
         (lambda x: list(x), r"^a symbol has no length until data arrive: index it, h\[0\], h\[1:3\]$"),
-        (lambda x: x if x else x, r"^a symbol has no value: a graph cannot depend on one with 'if' or 'while'$"),
+        (lambda x: x or x * 2, r"^a symbol has no value: a graph cannot depend on one with 'if' or 'while'$"),
         (lambda x: x + foreign(), r"^a symbol of another graph was used: symbols live in the function"),
         (
             lambda x: ops.concatenate(),
             r"^concatenate acts on symbols inside a function given to eg.graph, got nothing$",
         ),
+        (lambda x: ops.dot(3.0, "a"), r"^dot acts on symbols .*, got float, str$"),
+        (lambda x: ops.activation("add", x), r"^unknown activation 'add'"),
     ],
 )
 def test_what_cannot_be_a_graph_is_refused(f, message):

@@ -182,6 +182,7 @@ def _shared():
     yield "selection-of-a-scalar", lambda m: m.selection([0, 0, -1, 0], (), (2, 2))
     yield "selection-one", lambda m: m.selection([0], (1,), ())
     yield "selection-2x3-3x2", lambda m: m.selection([0, 2, 4, 1, 3, 5], (3, 2), (2, 3))
+    yield "selection-repeats-3x2", lambda m: m.selection([5, 2, 5, -1], (3, 2), (2, 2))
     yield "selection-nothing", lambda m: m.selection([-1, -1], (3,))
     yield "weight-selection", lambda m: m.weight(m.selection([1, 1, -1], (2,)), (3,), 2)
     yield "weight-uneven", lambda m: m.weight(m.diagonal((2, 1), (3,)), (1, 4), 2)
@@ -192,10 +193,8 @@ def _shared():
 
 
 CASES = dict([*_shared(), *_per_batch()])
-FEW = {
     name: build for name, build in CASES.items() if not name.startswith(tuple(f"{n}-()" for n in map(str.lower, NAMES)))
 }
-FEW = {name: build for name, build in FEW.items() if "(2, 3)" not in name}
 
 
 def fitting(left, right):

@@ -128,7 +128,7 @@ def test_what_is_lazy_stays_lazy(left, right):
 
 def test_weights_of_the_same_h_add_their_matrices():
     m = Maker(seed=1)
-    one, other = m.weight(m.diagonal((3,), (4,)), (3,), 2), m.dense((), (4,), (4,))
+    one, other = m.weight(m.dense((3,), (2,), (4,)), (3,), 5), m.dense((), (2,), (4,))
     both = one.J + Weight(other.J, one.J.h)
     assert type(both) is Weight
     assert both.h is one.J.h

@@ -56,14 +56,21 @@ def _replace_small(slope: Array, z: Array, rate: float) -> Array:
     return slope
 
 
+def sum_last(x: Inexact[Array, "*n k"], keepdims: bool = False) -> Inexact[Array, "..."]:
+    """Σ over the last axis; for NumPy without the detour through its general function."""
+    if type(x) is np.ndarray:
+        return np.add.reduce(x, axis=-1, keepdims=keepdims)
+    return namespace(x).sum(x, axis=-1, keepdims=keepdims)
+
+
 def softplus(z: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
     """log(1 + e^z) = max(z, 0) + log1p(e^−|z|), the maximum taken on the real part."""
     xp = namespace(z)
     positive = take_real(z) >= 0
-    return xp.where(positive, z, 0.0) + _log1p(xp.exp(xp.where(positive, -z, z)))
+    return xp.where(positive, z, 0.0) + log1p(xp.exp(xp.where(positive, -z, z)))
 
 
-def _log1p(z: Array) -> Array:
+def log1p(z: Array) -> Array:
     """log(1 + z); NumPy's own loses the digits of small complex numbers."""
     xp = namespace(z)
     if xp is numpy_namespace and is_complex(z):

@@ -17,7 +17,7 @@ import numpy as np
 
 from everygrad.engines.arrays import Array
 
-SMALLEST = 2**15
+SMALLEST = 2**17
 """Bytes below which a fresh array is quicker than a look into the pool."""
 MOST_BYTES = 2**27
 """Bytes that one pool keeps at most; what goes beyond is made afresh and not kept."""

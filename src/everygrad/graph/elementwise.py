@@ -84,9 +84,7 @@ def _silu_slope(a: Array, h: Array) -> Array:
 
 
 def _power_slope(a: Array, h: Array, p: float) -> Array:
-    if p == 0:
-        return 0.0 * a
-    return p * a ** (p - 1) if p != 1 else 0.0 * a + 1.0
+    return p * a ** (p - 1) if p != 0 else 0.0 * a  # 0 · a⁻¹ would be NaN at 0
 
 
 # name, value(a), derivative(a, h), formula, derivative's formula, finite stays finite, max |g′|, defaults
@@ -191,7 +189,7 @@ class Elementwise(Operation):
 
     def _fill(self, formula: str, operand: str) -> str:
         constants = {name: f"{value:g}" for name, value in self.constants.items()}
-        h = self.rule.formula.format(a=operand, h="", **constants)
+        h = self.rule.formula.format(a=operand, **constants)
         return formula.format(a=operand, h=h, **constants)
 
     def formula(self, *operands: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from everygrad.engines import Array, is_traced, kind_of, namespace, to_numpy
 from everygrad.engines.arrays import is_floating, take_real
-from everygrad.engines.numerics import sigmoid, softplus
+from everygrad.engines.numerics import log1p, sigmoid, softplus, sum_last
 from everygrad.engines.shapes import Float, Inexact
 from everygrad.graph.arithmetic import spread
 from everygrad.graph.operation import Operation, Shape, ShapeProblem
@@ -173,25 +173,24 @@ class SoftmaxCrossEntropy(Loss):
         real = take_real(z)
         classes = xp.arange(z.shape[-1], device=kind_of(z).device)
         largest = xp.argmax(real, axis=-1, keepdims=True) == classes
-        z_m = xp.max(z, axis=-1, keepdims=True) if real is z else xp.sum(z * largest, axis=-1, keepdims=True)
+        z_m = xp.max(z, axis=-1, keepdims=True) if real is z else sum_last(z * largest, keepdims=True)
         e = xp.where(largest, 0.0, xp.exp(z - z_m))
-        return largest, z_m, e, xp.sum(e, axis=-1, keepdims=True)
+        return largest, z_m, e, sum_last(e, keepdims=True)
 
     def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*m K"]) -> Inexact[Array, "*n"]:
-        xp = namespace(z)
         _, z_m, _, s = self._parts(z)
-        return xp.sum(t, axis=-1) * xp.log1p(s[..., 0]) + xp.sum(t * (z_m - z), axis=-1)
+        return sum_last(t) * log1p(s[..., 0]) + sum_last(t * (z_m - z))
 
     def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
         xp = namespace(z)
         largest, _, e, s = self._parts(z)
-        others = xp.sum(t, axis=-1, keepdims=True) - t
+        others = sum_last(t, keepdims=True) - t
         at_largest = (others - t * s) / (1.0 + s)  # p_m (Σt − t_m) − t_m (1 − p_m)
         return xp.where(largest, at_largest, (others + t) * e / (1.0 + s) - t)
 
     def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
         _, z_m, _, s = self._parts(z)
-        return (1.0 - self.smoothing) * (namespace(z).log1p(s) + (z_m - z))
+        return (1.0 - self.smoothing) * (log1p(s) + (z_m - z))
 
     def slope_formula(self, slot: int, *operands: str) -> str:
         z, t = operands[:2]
@@ -210,7 +209,7 @@ class BinaryCrossEntropy(Loss):
 
     def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*m K"]) -> Inexact[Array, "*n"]:
         terms = t * softplus(-z) + (1.0 - t) * softplus(z)
-        return self.reduction.per_output(z.shape[-1]) * namespace(z).sum(terms, axis=-1)
+        return self.reduction.per_output(z.shape[-1]) * sum_last(terms)
 
     def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
         return self.reduction.per_output(z.shape[-1]) * ((1.0 - t) * sigmoid(z) - t * sigmoid(-z))
@@ -250,7 +249,7 @@ class SquaredError(Loss):
         return self.reduction.per_output(z.shape[-1]) * (0.5 if self.half else 1.0)
 
     def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*m K"]) -> Inexact[Array, "*n"]:
-        return self._scale(z) * namespace(z).sum((z - t) * (z - t), axis=-1)
+        return self._scale(z) * sum_last((z - t) * (z - t))
 
     def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
         return (2.0 * self._scale(z)) * (z - t)
@@ -313,4 +312,4 @@ class Reduce(Operation):
 
 
 def _range(values: np.ndarray) -> str:
-    return f"[{values.min():.4g}, {values.max():.4g}]" if values.size else "[]"
+    return f"[{values.min():.4g}, {values.max():.4g}]"

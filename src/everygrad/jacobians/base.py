@@ -158,6 +158,10 @@ class Jacobian(ABC):
 
     def _checked(self, x: Array, features: Shape, verb: str, side: str) -> Array:
         """``x`` with flat features, after its shape was compared with ours."""
+        if len(features) == 1 and len(x.shape) and x.shape[-1] == features[0]:  # the common case, quickly
+            if self.batch and x.shape[:-1] != self.batch:
+                broadcast(tuple(x.shape[:-1]), self.batch)
+            return x
         cut = len(x.shape) - len(features)
         if tuple(x.shape[cut:]) != features:
             raise InputError(

@@ -43,6 +43,8 @@ def unflatten(x: Array, features: Shape) -> Array:
 def sum_leading(x: Array) -> Array:
     """The sum over all axes but the last: (*lead, n) -> (n,)."""
     axes = tuple(range(len(x.shape) - 1))
+    if type(x) is np.ndarray:
+        return np.add.reduce(x, axis=axes) if axes else x
     return namespace(x).sum(x, axis=axes) if axes else x
 
 
