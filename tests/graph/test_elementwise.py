@@ -146,7 +146,8 @@ def test_steepest_is_the_largest_slope(name):
         return
     a = np.linspace(-12, 12, 240_001)
     op = Elementwise(name)
-    assert np.abs(op.derivative(a, op.value([a], [0]))).max() == pytest.approx(rule.steepest, rel=1e-4)
+    top = np.abs(op.derivative(a, op.value([a], [0]))).max()
+    assert rule.steepest == math.ceil(1e4 * top - 1e-6) / 1e4  # a bound: rounded up to four decimals
 
 
 @pytest.mark.parametrize("name", RULES)

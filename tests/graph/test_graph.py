@@ -1,9 +1,13 @@
+from dataclasses import FrozenInstanceError
+
 import pytest
 
 from everygrad.errors import InputError, UnknownNameError
 from everygrad.graph import ELEMENTWISE, LOSSES, OPERATIONS, Graph, Node, graph, operation, ops
 from everygrad.graph.affine import Affine
 from everygrad.graph.arithmetic import Add
+from everygrad.graph.elementwise import RULES
+from everygrad.graph.reduction import Reduction
 
 
 def diamond():
@@ -70,6 +74,31 @@ def test_names_are_resolved():
         g.resolve("h1")
 
 
+def test_a_graph_needs_no_aliases():
+    g = Graph((Node("q", "constant", constant=2.0),), "q")
+    assert dict(g.aliases) == {}
+    assert g.nodes[0].lead == 0
+    with pytest.raises(UnknownNameError, match=r"^unknown quantity 'p'.* Known: q.$"):
+        g.resolve("p")
+
+
+@pytest.mark.parametrize(
+    ("record", "field"),
+    [
+        (Node("q", "data"), "name"),
+        (Graph((Node("q", "data"),), "q"), "output"),
+        (Reduction(), "batch"),
+        (RULES["tanh"], "value"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_records_are_frozen(record, field):
+    with pytest.raises(FrozenInstanceError):
+        setattr(record, field, None)
+    # there is one node for each of many quantities: no dictionary for each; a graph keeps what was found out about it
+    assert hasattr(record, "__dict__") is isinstance(record, Graph)
+
+
 def test_a_broken_graph_is_refused():
     x, a = Node("x", "data"), Node("a", "quantity", Affine(), ("x", "W"))
     with pytest.raises(InputError, match=r"^two quantities are named 'x': names must differ$"):
@@ -93,7 +122,12 @@ def test_memo_is_kept_with_the_graph():
 
 def test_the_table_makes_every_operation_again():
     assert set(ELEMENTWISE) | set(LOSSES) < set(OPERATIONS)
-    assert len(OPERATIONS) == 17 + 4 + 1 + 6 + 3 + 1
+    assert set(OPERATIONS) - set(ELEMENTWISE) - set(LOSSES) == {
+        *("add", "subtract", "multiply", "divide", "affine"),
+        *("select", "concatenate", "flatten", "transpose", "sum", "dot", "reduce"),
+    }
+    assert set(LOSSES) == {"softmax_cross_entropy", "binary_cross_entropy", "squared_error"}
+    assert len(ELEMENTWISE) == 17
     for name in OPERATIONS:
         op = operation(name)
         assert op.name == name

@@ -193,8 +193,6 @@ def _shared():
 
 
 CASES = dict([*_shared(), *_per_batch()])
-    name: build for name, build in CASES.items() if not name.startswith(tuple(f"{n}-()" for n in map(str.lower, NAMES)))
-}
 
 
 def fitting(left, right):

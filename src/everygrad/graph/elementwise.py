@@ -25,7 +25,7 @@ class Rule:
     derivative: Callable[..., Array]
     formula: str
     derivative_formula: str
-    keeps_finite: bool = True
+    keeps_finite: bool
     steepest: float = math.inf
     defaults: Mapping[str, float] = field(default_factory=dict)
 
