@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from everygrad.checks.tolerance import assert_close
+from everygrad.errors import InputError, UnknownNameError
 from everygrad.graph.elementwise import RULES, Elementwise
 from tests.graph.oracle import assert_local
 
@@ -219,9 +220,9 @@ def test_constants_show_in_the_formulas():
 
 
 def test_unknown_constants_are_refused():
-    with pytest.raises(TypeError, match=r"^tanh takes no constants, not \['slope'\]$"):
+    with pytest.raises(InputError, match=r"^tanh takes no constants, not \['slope'\]$"):
         Elementwise("tanh", slope=1.0)
-    with pytest.raises(TypeError, match=r"^elu takes \['alpha'\], not \['beta', 'slope'\]$"):
+    with pytest.raises(InputError, match=r"^elu takes \['alpha'\], not \['beta', 'slope'\]$"):
         Elementwise("elu", slope=1.0, beta=2.0)
 
 
@@ -230,3 +231,23 @@ def test_identity_has_an_identity_for_a_derivative():
     J = Elementwise("identity").local(0, [a], a, [1])
     assert repr(J).startswith("Identity(3")
     assert J.dense().dtype == np.float32
+
+
+def test_an_unknown_rule_is_answered_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="unknown activation 'tahn'. Did you mean 'tanh'"):
+        Elementwise("tahn")
+
+
+def test_steepest_follows_the_constants():
+    assert Elementwise("tanh").steepest == 1.0
+    assert Elementwise("leaky_relu", slope=3.0).steepest == 3.0
+    assert Elementwise("elu", alpha=2.5).steepest == 2.5
+    assert math.isinf(Elementwise("square").steepest)
+
+
+def test_operations_are_equal_when_they_do_the_same():
+    assert Elementwise("elu", alpha=0.5) == Elementwise("elu", alpha=0.5)
+    assert hash(Elementwise("elu", alpha=0.5)) == hash(Elementwise("elu", alpha=0.5))
+    assert Elementwise("elu", alpha=0.5) != Elementwise("elu")
+    assert Elementwise("tanh") != Elementwise("sin")
+    assert Elementwise("tanh") != "tanh"

@@ -216,13 +216,20 @@ def test_reduce_drops_no_weight_in_silence():
 
 def test_nearly_equal_losses_do_not_cancel_in_the_derivative_by_their_weights():
     losses = np.array([1e8, 1e8 + 2.0**-20, 1e8 - 2.0**-22])
-    weight = np.array([0.5, 2.0, 1.5])
+    weight = np.array([0.3, 1.7, 0.9])
     exact = [Fraction(v) for v in losses.tolist()]
     w = [Fraction(v) for v in weight.tolist()]
     mean = sum(a * b for a, b in zip(exact, w, strict=True)) / sum(w)
     reference = np.array([float((v - mean) / sum(w)) for v in exact])
     assert_close(Reduction().weight_derivative(losses, weight), reference)
     assert Reduction().weight_derivative(np.array([0.1]), np.array([0.3])) == 0.0
+
+
+def test_equal_largest_logits():
+    """The value of a complex step takes one of them, and the same one everywhere."""
+    z = np.array([[1.0, 1.0, 0.5], [-1.0, 2.0, 2.0], [0.25, 0.25, 0.25], [3.0, 0.0, 3.0]])
+    for target in (LABELS, P):
+        assert_local(SoftmaxCrossEntropy("none"), [z, target], [1, 1])
 
 
 def test_a_batch_of_one_and_one_class():

@@ -156,6 +156,9 @@ def test_vectors_that_do_not_fit():
         matrix.push(np.ones(3))
     with pytest.raises(InputError, match=re.escape("shape (2, 2), its last axes must be (2, 3)")):
         matrix.push(np.ones((2, 2)))
+    folded = Weight(Identity(KIND, (2,)), np.ones((4, 3)))
+    with pytest.raises(InputError, match=re.escape("leading axes (5,) and (4,) do not broadcast")):
+        folded.push(np.ones((5, 2, 3)))
     for verb in (J.push, J.pull):
         with pytest.raises(InputError, match=re.escape("leading axes (5,) and (2,) do not broadcast")):
             verb(np.ones((5, 4 if verb == J.push else 3)))

@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from everygrad.backprop.finite import all_finite
 from everygrad.backprop.plan import Plan
-from everygrad.engines import Array, Kind, is_array, kind_of, namespace
+from everygrad.engines import Array, Kind, is_array, is_complex, kind_of, namespace
 from everygrad.engines.arrays import detached, is_floating, library, narrowed_by_jax, place
 from everygrad.errors import InputError, all_mismatches, unknown_name
 from everygrad.graph import Graph, Operation, Shape, ShapeProblem
@@ -40,17 +43,16 @@ def bind(
             problems.append(f"{node.role} {node.name!r} is missing: add it to {where}")
     values: dict[str, Array] = {}
     for name, value in given.items():
-        if not is_array(value):
+        if not is_array(value) or (isinstance(value, np.ndarray) and type(value) is not np.ndarray):
             came = type(value).__name__
             problems.append(f"{name!r} is a {came}, expected an array: numpy.asarray({name})")
         elif name in plan.needed:
             values[name] = detached(value)
-    all_mismatches("arguments", problems)  # without arrays there is nothing to compare
     key = tuple((name, type(value), value.shape, value.dtype, place(value)) for name, value in values.items())
-    if key not in plan.fits or any(n in values and tuple(values[n].shape) != shape for n, shape in expected.items()):
-        _compare(graph, plan, values, expected, key)
-    for name, operation, slot, shapes in plan.fits[key]:
-        problems.extend(f"{name!r}: {text}" for text in operation.data_problems(slot, values[name], shapes))
+    known = not problems and key in plan.fits
+    if not known or any(n in values and tuple(values[n].shape) != shape for n, shape in expected.items()):
+        _compare(graph, plan, values, expected, key, problems)
+    _look(plan.fits[key], values, problems)
     all_mismatches("arguments", problems)
     kind = kind_of(values[_first_float(graph, values)])
     for node in plan.nodes:
@@ -63,21 +65,33 @@ Remaining = tuple[str, Operation, int, list[Shape]]
 """(name, operation, slot, its input shapes): whose values an operation wants to see each time."""
 
 
-def _compare(graph: Graph, plan: Plan, values: Mapping[str, Array], expected: Mapping[str, Shape], key: Any) -> None:
+def _compare(
+    graph: Graph,
+    plan: Plan,
+    values: Mapping[str, Array],
+    expected: Mapping[str, Shape],
+    key: Any,
+    problems: list[str],
+) -> None:
     """Shapes and dtypes against the graph; what fits is remembered, so that the next batch is quick."""
-    problems: list[str] = []
-    _one_kind(graph, values, problems)
-    fits = _expected_shapes(values, expected, problems)
-    remaining: list[Remaining] = []
-    if _batches(graph, values, problems) and fits:
-        remaining = _shapes(plan, values, problems)
+    if values or not problems:
+        _one_kind(graph, values, problems)
+    _expected_shapes(values, expected, problems)
+    _batches(graph, values, problems)
+    remaining = _shapes(plan, values, expected, problems)
     if problems:  # now the values too, to list everything at once
-        for name, operation, slot, shapes in remaining:
-            problems.extend(f"{name!r}: {text}" for text in operation.data_problems(slot, values[name], shapes))
+        _look(remaining, values, problems)
     all_mismatches("arguments", problems)
     if len(plan.fits) >= MOST_REMEMBERED:
         plan.fits.clear()
     plan.fits[key] = remaining
+
+
+def _look(remaining: Sequence[Remaining], values: Mapping[str, Array], problems: list[str]) -> None:
+    """The values that an operation wants to see; what is not finite is left to the pass, which says where."""
+    for name, operation, slot, shapes in remaining:
+        if all_finite(values[name]):
+            problems.extend(f"{name!r}: {text}" for text in operation.data_problems(slot, values[name], shapes))
 
 
 def _by_name(
@@ -113,6 +127,8 @@ def _first_float(graph: Graph, values: Mapping[str, Array]) -> str:
 def _one_kind(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> None:
     first = _first_float(graph, values)
     kind = kind_of(values[first])
+    if is_complex(values[first]):
+        problems.append(f"{first!r} has dtype {kind.dtype}: gradients are taken of real numbers")
     for name, value in values.items():
         if namespace(value) is not kind.xp:
             mine, other = library(value), library(values[first])
@@ -130,16 +146,14 @@ def _only_target(graph: Graph, name: str) -> bool:
     return all(slot == 1 and isinstance(graph.by_name[user].operation, Loss) for user, slot in uses)
 
 
-def _expected_shapes(values: Mapping[str, Array], expected: Mapping[str, Shape], problems: list[str]) -> bool:
+def _expected_shapes(values: Mapping[str, Array], expected: Mapping[str, Shape], problems: list[str]) -> None:
     wrong = [name for name in expected if name in values and tuple(values[name].shape) != expected[name]]
     for name in wrong:
         problems.append(f"{name!r} has shape {tuple(values[name].shape)}, the network needs {expected[name]}")
-    return not wrong
 
 
-def _batches(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> bool:
+def _batches(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> None:
     sizes: dict[str, int] = {}
-    before = len(problems)
     for name in graph.data:
         if name not in values:
             continue
@@ -153,16 +167,23 @@ def _batches(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> 
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name!r} has {n}" for name, n in sizes.items())
         problems.append(f"data of different numbers of samples: {listed}")
-    return len(problems) == before
 
 
-def _shapes(plan: Plan, values: Mapping[str, Array], problems: list[str]) -> list[Remaining]:
-    """Feature shapes through the graph; what depends on a failed node is not reported again."""
+def _shapes(
+    plan: Plan, values: Mapping[str, Array], expected: Mapping[str, Shape], problems: list[str]
+) -> list[Remaining]:
+    """Feature shapes through the graph. What depends on a failed node is not reported again, and what
+    was reported against ``expected`` is taken as it should be, so that the other problems show too."""
     shapes: dict[str, Shape] = {}
     remaining: list[Remaining] = []
     for node in plan.nodes:
         if node.operation is None:
-            shapes[node.name] = () if node.constant is not None else tuple(values[node.name].shape[node.lead :])
+            if node.name in expected:
+                shapes[node.name] = expected[node.name]
+            elif node.constant is not None:
+                shapes[node.name] = ()
+            elif node.name in values and values[node.name].ndim >= node.lead:
+                shapes[node.name] = tuple(values[node.name].shape[node.lead :])
             continue
         if any(name not in shapes for name in node.inputs):
             continue
@@ -171,6 +192,8 @@ def _shapes(plan: Plan, values: Mapping[str, Array], problems: list[str]) -> lis
             shapes[node.name] = node.operation.shape(inputs, node.leads)
         except ShapeProblem as problem:
             problems.append(f"{node.name!r} from ({', '.join(node.inputs)}): {problem}")
+            if problem.shape is not None:
+                shapes[node.name] = problem.shape
             continue
         if type(node.operation).data_problems is not Operation.data_problems:
             remaining += [(n, node.operation, i, inputs) for i, n in enumerate(node.inputs) if n in values]

@@ -1,6 +1,6 @@
 """The first verb: values of every quantity, from data and parameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -54,15 +54,32 @@ def forward(
     todo = plan(graph, of)
     values, kind = bind(graph, todo, params, data, named, expected)
     with np.errstate(all="ignore"), using(todo.pool):  # whatever is not finite is reported below, with its name
-        evaluate(todo.nodes, values)
+        evaluate(todo.nodes, values, todo.foreign)
         if check_finite and not all(all_finite(values[name]) for name in todo.looked_at):
             complain(values, [n.name for n in todo.nodes if n.operation is None], "the array")
             complain(values, [n.name for n in todo.nodes], "the inputs are finite, but the quantity")
     return Trace(graph, todo, MappingProxyType(values), kind)
 
 
-def evaluate(nodes: Sequence[Node], values: dict[str, Array]) -> None:
-    """Fill ``values`` with the nodes that are not there yet, in order."""
+def _compare_shape(node: Node, values: Mapping[str, Array]) -> None:
+    """An own operation's result against what it declares: a wrong shape would broadcast, silently."""
+    if node.operation is None:
+        return
+    inputs = [values[name] for name in node.inputs]
+    lead = max(zip(node.leads, inputs, strict=True), key=lambda pair: pair[0])
+    features = node.operation.shape([tuple(x.shape[k:]) for x, k in zip(inputs, node.leads, strict=True)], node.leads)
+    declared = (*lead[1].shape[: node.lead], *features)
+    if tuple(values[node.name].shape) != declared:
+        raise InputError(
+            f"{node.name!r}: the value of {node.operation.name!r} has shape {tuple(values[node.name].shape)}, "
+            f"but its shape() declares {declared}"
+        )
+
+
+def evaluate(nodes: Sequence[Node], values: dict[str, Array], foreign: Container[Node] = ()) -> None:
+    """Fill ``values`` with the nodes that are not there yet, in order; of ``foreign`` ones the shape is compared."""
     for node in nodes:
         if node.operation is not None and node.name not in values:
             values[node.name] = node.operation.value([values[name] for name in node.inputs], node.leads)
+            if foreign and node in foreign:
+                _compare_shape(node, values)

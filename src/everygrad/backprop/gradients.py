@@ -10,7 +10,7 @@ import numpy as np
 
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array, to_numpy
-from everygrad.errors import InputError
+from everygrad.errors import UnknownNameError
 
 
 @final
@@ -18,7 +18,9 @@ from everygrad.errors import InputError
 class Gradients(Mapping[str, Array]):
     """∂L/∂v by the name of v, in the order of the graph; values are in ``trace``.
 
-    Iterate over the names, index by name or alias, ``print`` for a table of name, shape and norm.
+    Iterate over the names, index by name or alias, ``print`` for a table of name, shape and norm. Arrays
+    may share memory with each other (through a sum, the gradient passes as it is) and with the trace:
+    copy before writing to one.
     """
 
     trace: Trace
@@ -36,7 +38,7 @@ class Gradients(Mapping[str, Array]):
             return self.arrays[name]
         node = self.trace.graph.by_name[name]
         why = "a constant" if node.role == "constant" else f"not on the way to {self.of!r}, or made of whole numbers"
-        raise InputError(f"{name!r} has no gradient: it is {why}. Those that have: {', '.join(self.arrays)}")
+        raise UnknownNameError(f"{name!r} has no gradient: it is {why}. Those that have: {', '.join(self.arrays)}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.arrays)

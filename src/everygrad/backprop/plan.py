@@ -34,7 +34,8 @@ class Plan:
     non-finite number of the pass shows; the others need not be read again. ``sweep``: the computed
     nodes backwards, each with its edges to what can have a gradient. ``fits``: the shapes and dtypes
     that were found to fit, each with the checks of values that remain (`bind` fills it). ``pool``: the
-    memory of earlier passes.
+    memory of earlier passes. ``foreign``: nodes of a user's own operations, whose results are compared
+    with the shapes they declare.
     """
 
     nodes: tuple[Node, ...]
@@ -43,6 +44,7 @@ class Plan:
     sweep: tuple[tuple[str, tuple[Edge, ...]], ...]
     fits: dict[Hashable, Any]
     pool: Pool
+    foreign: tuple[Node, ...]
 
 
 def plan(graph: Graph, of: str | Sequence[str] | None = None) -> Plan:
@@ -69,8 +71,9 @@ def _make(graph: Graph, targets: tuple[str, ...]) -> Plan:
         if not hidden:
             looked_at.append(node.name)
     needed = frozenset(n.name for n in nodes if n.role in ("data", "parameter"))
+    foreign = tuple(n for n in nodes if n.operation and not type(n.operation).__module__.startswith("everygrad."))
     sweep = tuple((n.name, tuple(edges(graph, n))) for n in reversed(nodes) if n.operation is not None)
-    return Plan(nodes, needed, tuple(looked_at), sweep, {}, Pool())
+    return Plan(nodes, needed, tuple(looked_at), sweep, {}, Pool(), foreign)
 
 
 def edges(graph: Graph, node: Node) -> Iterator[Edge]:

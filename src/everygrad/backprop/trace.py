@@ -7,7 +7,7 @@ from typing import final
 
 from everygrad.backprop.plan import Plan
 from everygrad.engines import Array, Kind
-from everygrad.errors import InputError
+from everygrad.errors import InputError, UnknownNameError
 from everygrad.graph import Graph, Node
 from everygrad.jacobians import Jacobian
 
@@ -35,7 +35,7 @@ class Trace(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         name = self.graph.resolve(name)
         if name not in self.arrays:
-            raise InputError(f"{name!r} was not computed in this pass: it computed {', '.join(self.arrays)}")
+            raise UnknownNameError(f"{name!r} was not computed in this pass: it computed {', '.join(self.arrays)}")
         return self.arrays[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -49,7 +49,10 @@ class Trace(Mapping[str, Array]):
         if node.operation is None:
             raise InputError(f"{node.name!r} is given, not computed: it has no local derivative")
         xs = [self.arrays[name] for name in node.inputs]
-        return node.operation.local(slot, xs, self.arrays[node.name], node.leads)
+        J = node.operation.local(slot, xs, self.arrays[node.name], node.leads)
+        if not isinstance(J, Jacobian):
+            raise InputError(f"{node.operation.name}.local must return a Jacobian, got {type(J).__name__}: see Dense")
+        return J
 
     def differentiable(self, node: Node, slot: int) -> bool:
         """Whether `local` exists for this input: labels and constants have no derivative."""

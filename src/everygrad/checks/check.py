@@ -1,5 +1,6 @@
 """``eg.check``: every gradient of a network or a graph against an oracle that never sees its derivatives."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -67,6 +68,12 @@ def check(
     ``progress`` is called with (name, entries done, entries in all). Cost: one pass over what depends on
     it for each entry of a parameter, or for each unit of a layer.
     """
+    problems = []
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        problems.append(f"limit must be a whole number of at least 1, got {limit!r}")
+    if tol is not None and not 0 <= tol < math.inf:
+        problems.append(f"tol must be a non-negative number, got {tol!r}")
+    all_mismatches("check", problems)
     trace = forward(network, params, *data, **named)
     mine = backward(trace, check_finite=False)
     given = _by_name(mine, mine if gradients is None else gradients, "gradients")
@@ -95,7 +102,9 @@ def _by_name(mine: Gradients, arrays: Mapping[str, Any], what: str) -> dict[str,
             continue
         if graph.resolve(key) in found:
             problems.append(f"{key!r} is {graph.resolve(key)!r}, which was given too")
-        found[graph.resolve(key)] = np.asarray(to_numpy(array))
+        found[graph.resolve(key)] = values = np.asarray(to_numpy(array))
+        if values.dtype.kind not in "fiu":
+            problems.append(f"{key!r} has dtype {values.dtype}, expected real numbers")
     all_mismatches(what, problems)
     return found
 

@@ -74,7 +74,7 @@ def require_analytic(nodes: Sequence[Node], values: Mapping[str, np.ndarray], se
         if not np.abs(np.real(value) - y).max(initial=0.0) <= 1e-6 * max(largest, 1.0):
             raise InputError(_refusal(node, "gives another real part for complex input than for real input"))
         sides = [_difference(node, xs, ts, y, ((0, -1.0 * s), (s, 1.0 * s)), PROBE_STEP) for s in (1, -1)]
-        noise = 1e-3 * max(np.abs(t).max(initial=0.0), *(np.abs(d).max(initial=0.0) for d in sides)) + 1e-8 * largest
+        noise = 1e-5 * max(np.abs(t).max(initial=0.0), *(np.abs(d).max(initial=0.0) for d in sides)) + 1e-8 * largest
         middle = 0.5 * (sides[0] + sides[1])  # free of the curvature, which outweighs a small slope
         off = np.minimum.reduce([np.abs(t - d) for d in (*sides, middle)])
         if (off > noise).any():  # NaN, from a difference that left the domain, is not evidence

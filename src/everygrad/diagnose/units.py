@@ -91,7 +91,7 @@ def _measure(gradients: Gradients, node: Node, g: Elementwise, thresholds: Thres
     with np.errstate(all="ignore"):  # numbers that are not finite stay so, and the verdict says where they begin
         slope, grad_h, grad_a = rows(g.derivative(a, h)), rows(gradients[node.name]), rows(gradients[node.inputs[0]])
         zero = (slope == 0).mean(0)
-        flat = (slope < thresholds.flat_slope * g.rule.steepest).mean(0) if math.isfinite(g.rule.steepest) else None
+        flat = (slope < thresholds.flat_slope * g.steepest).mean(0) if math.isfinite(g.steepest) else None
         largest = grad_a.max(initial=0.0)
         squares = np.square(grad_a / largest).sum(0) if largest else np.zeros(count)
         share = squares / squares.sum() if largest else squares

@@ -36,7 +36,7 @@ class Affine(Operation):
         if len(shapes) == 3 and len(W) == 2 and shapes[2] != W[:1]:
             problems.append(f"W has shape {W}, so b must have shape {W[:1]}, has {shapes[2]}")
         if problems:
-            raise ShapeProblem("affine W h + b: " + "; ".join(problems))
+            raise ShapeProblem("affine W h + b: " + "; ".join(problems), W[:1] if len(W) == 2 else None)
         return W[:1]
 
     def value(self, xs: Sequence[Array], leads: Sequence[int]) -> Array:

@@ -8,6 +8,7 @@ from typing import Any, final
 from everygrad.engines import Array, kind_of, namespace
 from everygrad.engines.arrays import take_real
 from everygrad.engines.numerics import normal_cdf, sigmoid, sigmoid_slope, softplus, tanh, tanh_slope
+from everygrad.errors import InputError, unknown_name
 from everygrad.graph.operation import Operation, Shape, feature_shape
 from everygrad.jacobians import Diagonal, Identity, Jacobian
 
@@ -17,7 +18,7 @@ from everygrad.jacobians import Diagonal, Identity, Jacobian
 class Rule:
     """One elementwise function: its value g(a), its derivative g′ from (a, h = g(a)), its formula.
 
-    ``steepest`` is max |g′|, for people who look for saturation and for bounds.
+    ``steepest`` is max |g′| at the default constants, see `Elementwise.steepest`.
     """
 
     name: str
@@ -63,8 +64,8 @@ def _leaky_relu(a: Array, slope: float) -> Array:
 
 
 def _leaky_relu_slope(a: Array, h: Array, slope: float) -> Array:
-    positive = namespace(a).astype(a > 0, a.dtype)
-    return slope + (1.0 - slope) * positive
+    xp = namespace(a)
+    return xp.where(a > 0, xp.ones_like(a), xp.full_like(a, slope))
 
 
 def _elu(a: Array, alpha: float) -> Array:
@@ -158,10 +159,12 @@ class Elementwise(Operation):
     """
 
     def __init__(self, rule: str, **constants: float) -> None:
+        if rule not in RULES:
+            raise unknown_name("activation", rule, RULES)
         row = RULES[rule]
         unknown = sorted(set(constants) - set(row.defaults))
         if unknown:
-            raise TypeError(f"{rule} takes {sorted(row.defaults) or 'no constants'}, not {unknown}")
+            raise InputError(f"{rule} takes {sorted(row.defaults) or 'no constants'}, not {unknown}")
         self.rule = row
         self.name = rule
         self.constants = {**row.defaults, **constants}
@@ -176,6 +179,11 @@ class Elementwise(Operation):
 
     def value(self, xs: Sequence[Array], leads: Sequence[int]) -> Array:
         return self.rule.value(xs[0], **self.constants)
+
+    @property
+    def steepest(self) -> float:
+        """max |g′|, for people who look for saturation and for bounds."""
+        return max(self.rule.steepest, *(abs(self.constants.get(name, 0.0)) for name in ("slope", "alpha")))
 
     def derivative(self, a: Array, h: Array) -> Array:
         """g′(a), given a and h = g(a)."""

@@ -14,8 +14,9 @@ import numpy as np
 
 from everygrad.engines import Array, is_traced, kind_of, namespace, to_numpy
 from everygrad.engines.arrays import is_floating, take_real
-from everygrad.engines.numerics import log1p, sigmoid, softplus, sum_last
+from everygrad.engines.numerics import log1p, sigmoid, sum_last
 from everygrad.engines.shapes import Float, Inexact
+from everygrad.errors import InputError
 from everygrad.graph.arithmetic import spread
 from everygrad.graph.operation import Operation, Shape, ShapeProblem
 from everygrad.graph.reduction import Reduction
@@ -36,15 +37,15 @@ class Loss(Operation):
         return max(leads) if self.reduction.batch == "none" else 0
 
     @abstractmethod
-    def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*m K"]) -> Inexact[Array, "*n"]:
+    def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*n K"]) -> Inexact[Array, "*n"]:
         """ℓ_n: (..., K) and targets to (...)."""
 
     @abstractmethod
-    def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
+    def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*n K"]) -> Float[Array, "*n K"]:
         """∂ℓ_n/∂z_n: (..., K)."""
 
     @abstractmethod
-    def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
+    def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*n K"]) -> Float[Array, "*n K"]:
         """∂ℓ_n/∂t_n: (..., K)."""
 
     def target(self, z: Array, t: Array, lead: int) -> Array:
@@ -55,8 +56,8 @@ class Loss(Operation):
     def shape(self, shapes: Sequence[Shape], leads: Sequence[int]) -> Shape:
         if len(shapes[0]) != 1:
             raise ShapeProblem(f"{self.name}: the prediction must be a vector, has feature shape {shapes[0]}")
-        if len(shapes) == 3 and shapes[2] != ():
-            raise ShapeProblem(f"{self.name}: one weight per sample expected, got feature shape {shapes[2]}")
+        if len(shapes) == 3:
+            _one_weight_per_sample(self.name, shapes[2], leads[2], max(leads[:2]))
         self.target_shape(shapes[0][0], shapes[1])
         return ()
 
@@ -81,12 +82,13 @@ class Loss(Operation):
 
     def value(self, xs: Sequence[Array], leads: Sequence[int]) -> Array:
         z, t, *weight = xs
-        losses = self.per_sample(z, self.target(z, t, leads[1]))
+        losses = self.per_sample(*self._pair(z, t, leads[1]))
         return self.reduction.reduce(losses, weight[0] if weight else None)
 
     def local(self, slot: int, xs: Sequence[Array], y: Array, leads: Sequence[int]) -> Jacobian:
         z, given, *rest = xs
-        t, weight = self.target(z, given, leads[1]), rest[0] if rest else None
+        z, t = self._pair(z, given, leads[1])
+        weight = rest[0] if rest else None
         if slot == 2:
             return Row(self.reduction.weight_derivative(self.per_sample(z, t), rest[0]), 0, ())
         rows = self.slope(z, t) if slot == 0 else self.target_slope(z, t)
@@ -96,6 +98,11 @@ class Loss(Operation):
             return Row(rows[..., 0], 0, ())
         return Row(rows, 1, ())
 
+    def _pair(self, z: Array, t: Array, lead: int) -> tuple[Array, Array]:
+        """Prediction and target as arrays of one shape: either may be the same for all samples."""
+        t = self.target(z, t, lead)
+        return (z, t) if z.shape == t.shape else tuple(namespace(z).broadcast_arrays(z, t))
+
     def formula(self, *operands: str) -> str:
         return f"{self.name}({', '.join(operands)})"
 
@@ -103,6 +110,8 @@ class Loss(Operation):
         if slot == 2:
             return "(l - L)/sum(w)" if self.reduction.batch == "mean" else "l"
         c = {"mean": "1/B", "sum": "", "none": ""}[self.reduction.batch] if len(operands) == 2 else "c"
+        if self.reduction.outputs == "mean":
+            c = f"{c} 1/K" if c else "1/K"
         inner = self.slope_formula(slot, *operands)
         return f"{c} ({inner})" if c else inner
 
@@ -128,7 +137,7 @@ class SoftmaxCrossEntropy(Loss):
     def __init__(self, reduction: str = "mean", smoothing: float = 0.0) -> None:
         super().__init__(reduction)
         if not 0.0 <= smoothing < 1.0:
-            raise ValueError(f"label smoothing must be in [0, 1), got {smoothing}")
+            raise InputError(f"label smoothing must be in [0, 1), got {smoothing}")
         self.smoothing = float(smoothing)
 
     @property
@@ -177,44 +186,50 @@ class SoftmaxCrossEntropy(Loss):
         e = xp.where(largest, 0.0, xp.exp(z - z_m))
         return largest, z_m, e, sum_last(e, keepdims=True)
 
-    def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*m K"]) -> Inexact[Array, "*n"]:
+    def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*n K"]) -> Inexact[Array, "*n"]:
         _, z_m, _, s = self._parts(z)
         return sum_last(t) * log1p(s[..., 0]) + sum_last(t * (z_m - z))
 
-    def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
+    def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*n K"]) -> Float[Array, "*n K"]:
         xp = namespace(z)
         largest, _, e, s = self._parts(z)
         others = sum_last(t, keepdims=True) - t
         at_largest = (others - t * s) / (1.0 + s)  # p_m (Σt − t_m) − t_m (1 − p_m)
         return xp.where(largest, at_largest, (others + t) * e / (1.0 + s) - t)
 
-    def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
+    def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*n K"]) -> Float[Array, "*n K"]:
         _, z_m, _, s = self._parts(z)
         return (1.0 - self.smoothing) * (log1p(s) + (z_m - z))
 
     def slope_formula(self, slot: int, *operands: str) -> str:
         z, t = operands[:2]
-        return f"softmax({z}) - {t}" if slot == 0 else f"-log softmax({z})"
+        keep, each = 1.0 - self.smoothing, self.smoothing
+        if slot == 1:
+            return f"-{keep:g} log softmax({z})" if each else f"-log softmax({z})"
+        return f"softmax({z}) - ({keep:g} {t} + {each:g}/K)" if each else f"softmax({z}) - {t}"
 
 
 @final
 class BinaryCrossEntropy(Loss):
     """ℓ = Σ_k t_k softplus(−z_k) + (1 − t_k) softplus(z_k): cross-entropy of σ(z) with targets in [0, 1].
 
-    ∂ℓ/∂z = σ(z) − t, computed as (1 − t) σ(z) − t σ(−z). Targets: (..., K), or (...) if K = 1.
+    Computed as (1 − t) z or −t z, by the sign of z, plus log1p(e^−|z|): exact for large and small z. ∂ℓ/∂z = σ(z) − t, computed as (1 − t) σ(z) − t σ(−z). Targets: (..., K), or (...) if K = 1.
     """
 
     name = "binary_cross_entropy"
     shows_nonfinite = True
 
-    def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*m K"]) -> Inexact[Array, "*n"]:
-        terms = t * softplus(-z) + (1.0 - t) * softplus(z)
+    def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*n K"]) -> Inexact[Array, "*n"]:
+        xp = namespace(z)
+        positive = take_real(z) >= 0
+        linear = xp.where(positive, 1.0 - t, -t) * z
+        terms = linear + log1p(xp.exp(xp.where(positive, -z, z)))
         return self.reduction.per_output(z.shape[-1]) * sum_last(terms)
 
-    def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
+    def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*n K"]) -> Float[Array, "*n K"]:
         return self.reduction.per_output(z.shape[-1]) * ((1.0 - t) * sigmoid(z) - t * sigmoid(-z))
 
-    def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
+    def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*n K"]) -> Float[Array, "*n K"]:
         return -self.reduction.per_output(z.shape[-1]) * z
 
     def target_problems(self, outputs: int, t: np.ndarray) -> list[str]:
@@ -248,13 +263,13 @@ class SquaredError(Loss):
     def _scale(self, z: Array) -> float:
         return self.reduction.per_output(z.shape[-1]) * (0.5 if self.half else 1.0)
 
-    def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*m K"]) -> Inexact[Array, "*n"]:
+    def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*n K"]) -> Inexact[Array, "*n"]:
         return self._scale(z) * sum_last((z - t) * (z - t))
 
-    def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
+    def slope(self, z: Float[Array, "*n K"], t: Float[Array, "*n K"]) -> Float[Array, "*n K"]:
         return (2.0 * self._scale(z)) * (z - t)
 
-    def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*m K"]) -> Float[Array, "*n K"]:
+    def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*n K"]) -> Float[Array, "*n K"]:
         return (2.0 * self._scale(z)) * (t - z)
 
     def slope_formula(self, slot: int, *operands: str) -> str:
@@ -286,6 +301,8 @@ class Reduce(Operation):
     def shape(self, shapes: Sequence[Shape], leads: Sequence[int]) -> Shape:
         if any(math.prod(s) != 1 for s in shapes):
             raise ShapeProblem(f"reduce needs one number per sample, got feature shapes {list(shapes)}: use sum first")
+        if len(shapes) == 2:
+            _one_weight_per_sample(self.name, (), leads[1], leads[0])
         return ()
 
     def value(self, xs: Sequence[Array], leads: Sequence[int]) -> Array:
@@ -309,6 +326,15 @@ class Reduce(Operation):
         if slot == 1:
             return "(l - L)/sum(w)"
         return {"mean": "1/B", "sum": "1", "none": "1"}[self.reduction.batch] if len(operands) == 1 else "c"
+
+
+def _one_weight_per_sample(name: str, shape: Shape, lead: int, samples: int) -> None:
+    if shape != ():
+        raise ShapeProblem(f"{name}: one weight per sample expected, got feature shape {shape}")
+    if lead != samples:
+        raise ShapeProblem(
+            f"{name}: the sample weights and the losses must be of the same samples (data, not parameters)"
+        )
 
 
 def _range(values: np.ndarray) -> str:

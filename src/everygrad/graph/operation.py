@@ -11,7 +11,14 @@ Shape = tuple[int, ...]
 
 
 class ShapeProblem(Exception):  # noqa: N818 (collected and reported together by `backprop.bind`)
-    """The shapes of the inputs do not fit this operation; the message says how."""
+    """The shapes of the inputs do not fit this operation; the message says how.
+
+    ``shape``: what the output's would be all the same, so that the search for problems can go on.
+    """
+
+    def __init__(self, message: str, shape: Shape | None = None) -> None:
+        super().__init__(message)
+        self.shape = shape
 
 
 class Operation(ABC):
@@ -27,6 +34,13 @@ class Operation(ABC):
     """Whether finite input gives finite output always (then the output need not be looked at)."""
     shows_nonfinite: bool = False
     """Whether a NaN or infinity in any input always shows in the output (0 · inf is NaN)."""
+
+    def __eq__(self, other: object) -> bool:
+        same = type(self) is type(other) and isinstance(other, Operation) and self.name == other.name
+        return same and dict(self.attributes) == dict(other.attributes)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{key}={value!r}" for key, value in self.attributes.items())

@@ -14,6 +14,8 @@ from everygrad.graph.table import ELEMENTWISE, operation
 
 def apply(operation: Operation, *operands: Any) -> Symbol:
     """Any operation, also one of the user's own (a subclass of `Operation`), applied to symbols."""
+    if not isinstance(operation, Operation) or not isinstance(getattr(operation, "name", None), str):
+        raise InputError(f"apply takes an Operation with a name, got {operation!r}: subclass everygrad.Operation")
     builder = next((o.builder for o in operands if isinstance(o, Symbol)), None)
     if builder is None:
         kinds = ", ".join(type(o).__name__ for o in operands) or "nothing"

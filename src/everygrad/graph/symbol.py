@@ -3,8 +3,11 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral, Real
 from types import CodeType, FrameType, MappingProxyType
 from typing import Any, final
+
+import numpy as np
 
 from everygrad.errors import InputError
 from everygrad.graph.affine import Affine
@@ -46,7 +49,7 @@ class Builder:
             if operand.builder is not self:
                 raise InputError("a symbol of another graph was used: symbols live in the function they are given to")
             return operand
-        if isinstance(operand, int | float) and not isinstance(operand, bool):
+        if isinstance(operand, Real) and not isinstance(operand, bool):
             return self.given(None, "constant", float(operand))
         raise InputError(
             f"expected a symbol or a number, got {type(operand).__name__}: make arrays parameters of the function"
@@ -101,7 +104,9 @@ class Symbol:
         self.position = position
 
     def named(self, name: str) -> "Symbol":
-        """The same symbol, after giving the quantity this name."""
+        """The same symbol, after giving the quantity this name. The arguments of the function keep theirs."""
+        if self._record()["role"] != "quantity":
+            raise InputError(f"{self._record()['name']!r} is an argument of the function: its name cannot be changed")
         self.builder.nodes[self.position]["name"] = name
         return self
 
@@ -142,7 +147,7 @@ class Symbol:
         if isinstance(exponent, Symbol):  # u**v = exp(v log u)
             logarithm = self.builder.apply(Elementwise("log"), self)
             return self.builder.apply(Elementwise("exp"), exponent * logarithm)
-        if not isinstance(exponent, int | float):
+        if not isinstance(exponent, Real) or isinstance(exponent, bool):
             raise InputError(f"an exponent must be a number or a symbol, got {type(exponent).__name__}")
         if exponent == 2:
             return self.builder.apply(Elementwise("square"), self)
@@ -167,11 +172,13 @@ class Symbol:
         return self.builder.apply(Affine(), other, self)
 
     def __getitem__(self, key: Any) -> "Symbol":
-        if isinstance(key, slice):
+        if isinstance(key, np.ndarray) and key.ndim == 1 and key.dtype.kind in "iu":
+            key = key.tolist()
+        if isinstance(key, slice) and key.step != 0:
             return self.builder.apply(Select(part=(key.start, key.stop, key.step)), self)
-        if isinstance(key, int):
-            return self.builder.apply(Select((key,), scalar=True), self)
-        if isinstance(key, Sequence) and all(isinstance(i, int) for i in key):
+        if isinstance(key, Integral) and not isinstance(key, bool):
+            return self.builder.apply(Select((int(key),), scalar=True), self)
+        if isinstance(key, Sequence) and all(isinstance(i, Integral) and not isinstance(i, bool) for i in key):
             return self.builder.apply(Select(key), self)
         raise InputError(f"a symbol is indexed by an integer, a slice or a list of integers, got {key!r}")
 

@@ -196,6 +196,8 @@ class Jacobian(ABC):
         """
         if self.batch:
             raise InputError(f"entries() of {self!r}: it has the batch {self.batch}, take one sample(b) first")
+        if self.nnz > DENSE_LIMIT:
+            raise TooLargeError(f"entries() of {self!r} would form {self.nnz:,} entries, the limit is {DENSE_LIMIT:,}")
         return self._entries()
 
     def sample(self, b: int | tuple[int, ...]) -> "Jacobian":

@@ -53,6 +53,10 @@ class FeedForward:
     ) -> None:
         checked = _sizes(sizes)
         hidden = len(checked) - 2
+        if not isinstance(activation, str | Elementwise | Sequence):
+            raise InputError(f"activation must be a name, an Elementwise or a list of them, got {activation!r}")
+        if not isinstance(loss, str | Operation):
+            raise InputError(f"loss must be a name or a loss operation, got {loss!r}")
         several = not isinstance(activation, str | Elementwise)
         each = list(activation) if several else [activation] * hidden  # type: ignore[arg-type]
         if len(each) != hidden:
@@ -146,6 +150,8 @@ def _sizes(sizes: Sequence[int]) -> tuple[int, ...]:
 def _activation(activation: Activation) -> Elementwise:
     if isinstance(activation, Elementwise):
         return activation
+    if not isinstance(activation, str):
+        raise InputError(f"an activation is a name or an Elementwise, got {activation!r}")
     found = operation(activation, ELEMENTWISE)
     assert isinstance(found, Elementwise)  # what the table of elementwise operations makes
     return found

@@ -52,11 +52,6 @@ class Step(NamedTuple):
     factor: float
 
 
-def solve(between: Stations, element: int, k: int) -> Table:
-    """The table of the start; see `tables`."""
-    return tables(between, element, k)[between.start]
-
-
 def tables(between: Stations, element: int, k: int) -> dict[tuple[str, bool], Table]:
     """The table of every station, for paths that end in ``element`` of the end.
 

@@ -85,10 +85,14 @@ def _scores(gradients: Gradients) -> tuple[float | None, float | None]:
     node = gradients.trace.graph.by_name[gradients.of]
     if not isinstance(node.operation, Loss):
         return None, None
+    if any(gradients.trace.graph.by_name[name].role in ("parameter", "constant") for name in node.inputs[:2]):
+        return None, None  # a prediction or a target that is the same for all samples is not scored
     z, t = (to_numpy(gradients.trace[name]) for name in node.inputs[:2])
     if isinstance(node.operation, SoftmaxCrossEntropy):
         labels = t.argmax(-1) if t.ndim == z.ndim else t
         return float((z.argmax(-1) == labels).mean()), None
+    if t.size != z.size:
+        return None, None
     t = t.reshape(z.shape).astype(np.float64)
     if isinstance(node.operation, BinaryCrossEntropy):
         return float(((z > 0) == (t > 0.5)).mean()), None
