@@ -234,7 +234,7 @@ def test_identity_has_an_identity_for_a_derivative():
 
 
 def test_an_unknown_rule_is_answered_with_the_nearest():
-    with pytest.raises(UnknownNameError, match="unknown activation 'tahn'. Did you mean 'tanh'"):
+    with pytest.raises(UnknownNameError, match=r"unknown activation 'tahn'\. Did you mean 'tanh'"):
         Elementwise("tahn")
 
 

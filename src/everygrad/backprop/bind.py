@@ -172,8 +172,11 @@ def _batches(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> 
 def _shapes(
     plan: Plan, values: Mapping[str, Array], expected: Mapping[str, Shape], problems: list[str]
 ) -> list[Remaining]:
-    """Feature shapes through the graph. What depends on a failed node is not reported again, and what
-    was reported against ``expected`` is taken as it should be, so that the other problems show too."""
+    """Feature shapes through the graph, and the values that operations want to see.
+
+    What depends on a failed node is not reported again, and what was reported against ``expected`` is taken
+    as it should be, so that the other problems show too.
+    """
     shapes: dict[str, Shape] = {}
     remaining: list[Remaining] = []
     for node in plan.nodes:

@@ -213,7 +213,8 @@ class SoftmaxCrossEntropy(Loss):
 class BinaryCrossEntropy(Loss):
     """ℓ = Σ_k t_k softplus(−z_k) + (1 − t_k) softplus(z_k): cross-entropy of σ(z) with targets in [0, 1].
 
-    Computed as (1 − t) z or −t z, by the sign of z, plus log1p(e^−|z|): exact for large and small z. ∂ℓ/∂z = σ(z) − t, computed as (1 − t) σ(z) − t σ(−z). Targets: (..., K), or (...) if K = 1.
+    Computed as (1 − t) z or −t z, by the sign of z, plus log1p(e^−|z|): exact for large and small z.
+    ∂ℓ/∂z = σ(z) − t, computed as (1 − t) σ(z) − t σ(−z). Targets: (..., K), or (...) if K = 1.
     """
 
     name = "binary_cross_entropy"
