@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from everygrad.checks.tolerance import assert_close
@@ -78,6 +78,7 @@ def test_a_generator_may_be_passed():
     st.lists(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3), min_size=1, max_size=12),
     st.sampled_from([1.0, 1e-200, 1e200, 1e-300]),
 )
+@example([[0.0, 0.0, 0.0], [0.0, 0.0, 1.549748721666453e-158]], 1.0)
 def test_mean_and_deviation(rows, factor):
     """Against exact sums of the scaled-back numbers: no overflow, no underflow."""
     v = np.array(rows) * factor
@@ -88,8 +89,9 @@ def test_mean_and_deviation(rows, factor):
             assert scaling.scale[j] == 0
             continue
         mean = math.fsum(column) / len(column)
-        deviation = math.sqrt(math.fsum((x - mean) ** 2 for x in column) / len(column))
         size = max(map(abs, column))
+        # in units of the largest, or the squares of tiny numbers underflow here, in the oracle
+        deviation = size * math.sqrt(math.fsum(((x - mean) / size) ** 2 for x in column) / len(column))
         assert abs(scaling.offset[j] / factor - mean) <= 1e-13 * size
         assert abs(scaling.scale[j] / factor - deviation) <= 1e-13 * size
 
