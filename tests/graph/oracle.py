@@ -21,9 +21,8 @@ def full_derivative(op, slot, xs, leads):
     return D
 
 
-def expand(J, y_shape, x_shape, out_lead, in_lead):
+def expand(J, y_shape, x_shape, out_lead, in_lead, samples):
     """What a Jacobian per sample says about every pair of entries: zero between different samples."""
-    samples = y_shape[:out_lead] or x_shape[:in_lead]
     dense = np.broadcast_to(J.dense(), (*(samples if J.batch else ()), *J.out_shape, *J.in_shape))
     D = np.zeros((*y_shape, *x_shape))
     if not samples:
@@ -37,9 +36,8 @@ def expand(J, y_shape, x_shape, out_lead, in_lead):
     return D
 
 
-def expand_by_pulling(J, y_shape, x_shape, out_lead, in_lead):
+def expand_by_pulling(J, y_shape, x_shape, out_lead, in_lead, samples):
     """The same as the backward sweep finds it: Jᵀ g for one entry of y at a time."""
-    samples = y_shape[:out_lead] or x_shape[:in_lead]
     D = np.zeros((*y_shape, *x_shape))
     for index in np.ndindex(y_shape):
         g = np.zeros(y_shape)
@@ -65,8 +63,13 @@ def assert_local(op, xs, leads, tol=None):
         assert J.out_shape == y.shape[out_lead:]
         reference = full_derivative(op, slot, xs, leads)
         name = f"{op.name}, input {slot} of {shapes}"
+        # y may be a number and x a parameter, and yet the way from one to the other leads through samples
+        samples = y.shape[:out_lead]
+        if J.batch:
+            samples = max((x.shape[:lead] for x, lead in zip(xs, leads, strict=True)), key=len)
         for way in (expand, expand_by_pulling):
-            assert_close(way(J, y.shape, x.shape, out_lead, leads[slot]), reference, tol, name)
+            full = way(J, y.shape, x.shape, out_lead, leads[slot], samples or x.shape[: leads[slot]])
+            assert_close(full, reference, tol, name)
     for x, copy in zip(xs, copies, strict=True):
         np.testing.assert_array_equal(x, copy)
     assert math.isfinite(float(np.abs(y).max()))

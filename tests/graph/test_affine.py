@@ -74,6 +74,13 @@ def test_shapes_that_do_not_fit_are_all_named(shapes, leads, message):
     assert str(error.value) == "affine W h + b: " + message
 
 
+@pytest.mark.parametrize(("W", "shape"), [((2, 4), (2,)), ((4,), None), ((2, 4, 4), None)])
+def test_the_shape_that_the_output_would_have_is_told_if_W_tells_it(W, shape):
+    with pytest.raises(ShapeProblem) as error:
+        Affine().shape([(3,), W], [1, 0])
+    assert error.value.shape == shape
+
+
 def test_formulas():
     op = Affine()
     assert op.formula("h1", "W2", "b2") == "W2 h1 + b2"

@@ -232,6 +232,36 @@ def test_equal_largest_logits():
         assert_local(SoftmaxCrossEntropy("none"), [z, target], [1, 1])
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(
+    ("op", "target"),
+    [(SoftmaxCrossEntropy, LABELS), (SoftmaxCrossEntropy, P), (BinaryCrossEntropy, P), (SquaredError, T)],
+)
+def test_one_prediction_or_one_target_for_all_samples(op, target, reduction):
+    op = op(reduction)
+    for xs, leads in (([Z[0], target], [0, 1]), ([Z, target[0]], [1, 0])):
+        every = [np.broadcast_to(x, (B, *np.shape(x))) if not lead else x for x, lead in zip(xs, leads, strict=True)]
+        assert_close(np.asarray(op.value(xs, leads)), np.asarray(op.value(every, [1, 1])))
+        assert_local(op, xs, leads)
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes", "leads"),
+    [
+        (SquaredError(), [(3,), (3,), ()], [1, 1, 0]),
+        (SquaredError(), [(3,), (3,), ()], [0, 0, 1]),
+        (Reduce(), [(), ()], [1, 0]),
+        (Reduce(), [(), ()], [0, 1]),
+    ],
+)
+def test_weights_are_of_the_same_samples_as_the_losses(op, shapes, leads):
+    with pytest.raises(ShapeProblem) as error:
+        op.shape(shapes, leads)
+    assert str(error.value) == (
+        f"{op.name}: the sample weights and the losses must be of the same samples (data, not parameters)"
+    )
+
+
 def test_a_batch_of_one_and_one_class():
     assert_local(SoftmaxCrossEntropy(), [Z[:1], LABELS[:1]], [1, 1])
     assert SoftmaxCrossEntropy().value([Z[:1, :1], np.array([0])], [1, 1]) == 0.0
@@ -409,6 +439,11 @@ def test_formulas():
     assert bce.local_formula(2, "z", "t", "w") == "l"
     assert bce.local_formula(0, "z", "t", "w") == "c (sigmoid(z) - t)"
     assert se.local_formula(0, "z", "t") == "z - t"
+    assert BinaryCrossEntropy("sum", "mean").local_formula(0, "z", "t") == "1/K (sigmoid(z) - t)"
+    assert BinaryCrossEntropy("mean", "mean").local_formula(0, "z", "t") == "1/B 1/K (sigmoid(z) - t)"
+    smooth = SoftmaxCrossEntropy("sum", smoothing=0.1)
+    assert smooth.local_formula(0, "z", "t") == "softmax(z) - (0.9 t + 0.1/K)"
+    assert smooth.local_formula(1, "z", "t") == "-0.9 log softmax(z)"
     assert se.local_formula(1, "z", "t") == "t - z"
     assert se.local_formula(0, "z", "t", "w") == "c (z - t)"
     assert SquaredError("sum").local_formula(0, "z", "t") == "2 (z - t)"

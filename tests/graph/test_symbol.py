@@ -7,7 +7,9 @@ from everygrad.backprop import forward
 from everygrad.checks.tolerance import assert_close
 from everygrad.errors import InputError
 from everygrad.graph import graph, ops
+from everygrad.graph.arrange import Transpose
 from everygrad.graph.elementwise import RULES
+from everygrad.graph.operation import Operation
 
 
 def value(f, data=(), **params):
@@ -49,6 +51,12 @@ W = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0]])
         (lambda x, *, c: x[1:], x[:, 1:]),
         (lambda x, *, c: x[::2], x[:, ::2]),
         (lambda x, *, c: x[[2, 0]], x[:, [2, 0]]),
+        (lambda x, *, c: x[np.array([2, 0])], x[:, [2, 0]]),
+        (lambda x, *, c: x[np.array([2, 0], dtype=np.uint8)], x[:, [2, 0]]),
+        (lambda x, *, c: x[np.int64(1)], x[:, 1]),
+        (lambda x, *, c: x[1::1], x[:, 1:]),
+        (lambda x, *, c: x * np.float32(2.0) + np.int64(1), 2 * x + 1),
+        (lambda x, *, c: x ** np.int64(3), x**3),
         (lambda x, *, c: ops.sum(x) * x, x.sum(1, keepdims=True) * x),
         (lambda x, *, c: ops.dot(x, c), x @ c),
         (lambda x, *, c: ops.concatenate(x, c), np.concatenate([x, [c, c]], axis=1)),
@@ -235,6 +243,10 @@ def test_the_variables_are_those_of_the_outermost_call():
     assert [n.name for n in graph(g).nodes] == ["x", "c", "a", "inner"]
 
 
+class Nameless(Operation):
+    shape = value = local = formula = local_formula = Transpose.value
+
+
 def foreign():
     kept = []
     graph(lambda x: kept.append(x) or x * 1)
@@ -257,7 +269,16 @@ def foreign():
         (lambda x: x * True, r"^expected a symbol or a number, got bool"),
         (lambda x: x ** "a", r"^an exponent must be a number or a symbol, got str$"),
         (lambda x: x["a"], r"^a symbol is indexed by an integer, a slice or a list of integers, got 'a'$"),
-        (lambda x: x[0.5], r"^a symbol is indexed by"),
+        (lambda x: x[0.5], r"^a symbol is indexed by .*, got 0.5$"),
+        (lambda x: x[::0], r"^a symbol is indexed by .*, got slice\(None, None, 0\)$"),
+        (lambda x: x[True], r"^a symbol is indexed by .*, got True$"),
+        (lambda x: x[[True, False]], r"^a symbol is indexed by .*, got \[True, False\]$"),
+        (lambda x: x[np.array([[0]])], r"^a symbol is indexed by .*, got array\(\[\[0\]\]\)$"),
+        (lambda x: x[np.array([True])], r"^a symbol is indexed by .*, got array\(\[ True\]\)$"),
+        (lambda x: x**True, r"^an exponent must be a number or a symbol, got bool$"),
+        (lambda x: x.named("z"), r"^'x' is an argument of the function: its name cannot be changed$"),
+        (lambda x: ops.apply("tanh", x), r"^apply takes an Operation with a name, got 'tanh': subclass"),
+        (lambda x: ops.apply(Nameless(), x), r"^apply takes an Operation with a name, got Nameless\(\): subclass"),
         (lambda x: list(x), r"^a symbol has no length until data arrive: index it, h\[0\], h\[1:3\]$"),
         (lambda x: x or x * 2, r"^a symbol has no value: a graph cannot depend on one with 'if' or 'while'$"),
         (lambda x: x + foreign(), r"^a symbol of another graph was used: symbols live in the function"),
