@@ -1,6 +1,7 @@
 """Operations that move or add up components: select, concatenate, flatten, transpose, sum, dot."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, final
 
@@ -110,9 +111,9 @@ class _Permuted(Operation):
 
     keeps_finite = True
 
+    @abstractmethod
     def order(self, shape: Shape) -> np.ndarray:
         """Flat index into x of each component of y, in the feature shape of y."""
-        raise NotImplementedError
 
     def local(self, slot: int, xs: Sequence[Array], y: Array, leads: Sequence[int]) -> Jacobian:
         own = feature_shape(xs[0], leads[0])
