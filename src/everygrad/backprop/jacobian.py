@@ -7,6 +7,7 @@ from everygrad.backprop.trace import Trace
 from everygrad.engines import Array
 from everygrad.errors import InputError, UnsupportedError
 from everygrad.graph import Graph
+from everygrad.graph.accumulate import accumulated
 from everygrad.graph.operation import feature_shape
 from everygrad.jacobians import Dense, Identity, Jacobian, Row, Zero
 
@@ -40,19 +41,18 @@ def jacobian_of(trace: Trace, of: str, wrt: str) -> Jacobian:
             raise InputError(f"{of!r} does not depend on {wrt!r}: the Jacobian is zero, and {wrt!r} has no value here")
         return Zero(trace.kind, out_shape, feature_shape(given, start.lead))
     _refuse_mixing(graph, path, of, wrt)
-    total: dict[str, Jacobian] = {of: Identity(trace.kind, out_shape)}
-    for node in reversed(trace.nodes):
-        if node.name not in total or node.name == wrt:
-            continue
-        for slot, name in enumerate(node.inputs):
-            if name in path and trace.differentiable(node, slot):
-                term = total[node.name] @ trace.local(node, slot)
-                if end.lead == 0 and node.leads[slot] == 0:
-                    term = _summed(trace, term)
-                total[name] = total[name] + term if name in total else term
-    if wrt not in total:
+    found = accumulated(
+        trace.nodes,
+        {of: Identity(trace.kind, out_shape)},
+        wrt,
+        path,
+        trace.local,
+        trace.differentiable,
+        lambda node, slot, term: _summed(trace, term) if end.lead == 0 and node.leads[slot] == 0 else term,
+    )
+    if found is None:
         raise InputError(f"{wrt!r} holds whole numbers: there is no derivative with respect to it")
-    return total[wrt]
+    return found
 
 
 def _summed(trace: Trace, term: Jacobian) -> Jacobian:

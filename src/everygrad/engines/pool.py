@@ -86,7 +86,9 @@ def _room(a: Any, b: Any, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a @ b, where b is a matrix."""
+    """a @ b, where b is a matrix: one product, whatever the leading axes of a (NumPy would make one for each)."""
+    if a.ndim > 2 and type(a) is np.ndarray:
+        return matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
     room = _room(a, b, (*a.shape[:-1], b.shape[-1])) if a.ndim > 1 else None
     return a @ b if room is None else np.matmul(a, b, out=room)
 

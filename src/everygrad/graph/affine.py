@@ -20,6 +20,7 @@ class Affine(Operation):
     """
 
     name = "affine"
+    local_reads = "inputs"
     shows_nonfinite = True
 
     def shape(self, shapes: Sequence[Shape], leads: Sequence[int]) -> Shape:

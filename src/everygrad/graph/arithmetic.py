@@ -83,6 +83,7 @@ class Add(Arithmetic):
     """y = u + v: ∂y/∂u = ∂y/∂v = I."""
 
     name = "add"
+    local_reads = "shapes"
     shows_nonfinite = True
 
     def combine(self, u: Array, v: Array) -> Array:
@@ -103,6 +104,7 @@ class Subtract(Arithmetic):
     """y = u − v: ∂y/∂u = I, ∂y/∂v = −I."""
 
     name = "subtract"
+    local_reads = "shapes"
     shows_nonfinite = True
 
     def combine(self, u: Array, v: Array) -> Array:
@@ -123,6 +125,7 @@ class Multiply(Arithmetic):
     """y = u ⊙ v: ∂y/∂u = diag(v), ∂y/∂v = diag(u)."""
 
     name = "multiply"
+    local_reads = "inputs"
     shows_nonfinite = True
 
     def combine(self, u: Array, v: Array) -> Array:

@@ -20,6 +20,7 @@ class Select(Operation):
     """
 
     name = "select"
+    local_reads = "shapes"
     keeps_finite = True
 
     def __init__(self, indices: Sequence[int] | None = None, scalar: bool = False, part: Sequence[Any] = ()) -> None:
@@ -78,6 +79,7 @@ class Concatenate(Operation):
     """y = [u; v; ...]: vectors (or numbers) one below the other."""
 
     name = "concatenate"
+    local_reads = "shapes"
     keeps_finite = True
 
     def shape(self, shapes: Sequence[Shape], leads: Sequence[int]) -> Shape:
@@ -110,6 +112,7 @@ class _Permuted(Operation):
     """The same components in another feature shape: ∂y/∂x is a permutation."""
 
     keeps_finite = True
+    local_reads = "shapes"
 
     @abstractmethod
     def order(self, shape: Shape) -> np.ndarray:
@@ -170,6 +173,7 @@ class Sum(Operation):
     """y = Σ_j h_j over all components of a sample, a number: ∂y/∂h = 1ᵀ."""
 
     name = "sum"
+    local_reads = "shapes"
     shows_nonfinite = True
 
     def shape(self, shapes: Sequence[Shape], leads: Sequence[int]) -> Shape:
@@ -195,6 +199,7 @@ class Dot(Operation):
     """y = uᵀ v, a number per sample: ∂y/∂u = vᵀ, ∂y/∂v = uᵀ."""
 
     name = "dot"
+    local_reads = "inputs"
     shows_nonfinite = True
 
     def shape(self, shapes: Sequence[Shape], leads: Sequence[int]) -> Shape:

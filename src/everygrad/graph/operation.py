@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from everygrad.engines import Array
 from everygrad.jacobians import Jacobian
@@ -34,6 +34,9 @@ class Operation(ABC):
     """Whether finite input gives finite output always (then the output need not be looked at)."""
     shows_nonfinite: bool = False
     """Whether a NaN or infinity in any input always shows in the output (0 · inf is NaN)."""
+    local_reads: Literal["all", "inputs", "shapes"] = "all"
+    """What `local` reads: the values of the inputs and the output, of the inputs only, or nothing but shapes.
+    A loop over time keeps what is read, and no more."""
 
     def __eq__(self, other: object) -> bool:
         same = type(self) is type(other) and isinstance(other, Operation) and self.name == other.name

@@ -27,9 +27,11 @@ class Builder:
         self.code = code  # of the user's function, whose variables name the quantities
         self.frame: FrameType | None = None  # that function at work, found at its first operation
 
-    def given(self, name: str | None, role: Role, constant: float | None = None) -> "Symbol":
-        """A new quantity that is not computed; data have one leading axis, the samples."""
-        lead = 1 if role == "data" else 0
+    def given(
+        self, name: str | None, role: Role, constant: float | None = None, lead: int | None = None
+    ) -> "Symbol":
+        """A new quantity that is not computed; data have one leading axis, the samples, or two with time."""
+        lead = (1 if role == "data" else 0) if lead is None else lead
         self.nodes.append({"name": name, "role": role, "constant": constant, "lead": lead, "inputs": ()})
         return Symbol(self, len(self.nodes) - 1)
 
@@ -54,6 +56,18 @@ class Builder:
         raise InputError(
             f"expected a symbol or a number, got {type(operand).__name__}: make arrays parameters of the function"
         )
+
+    def name_by_variables(self) -> None:
+        """Give the quantities that have no name yet those of the variables of the user's function."""
+        # a frame that is still referred to keeps its variables after the function has returned
+        variables = {} if self.frame is None else dict(self.frame.f_locals)
+        self.frame = None
+        taken = {record["name"] for record in self.nodes} - {None}
+        for name, symbol in _symbols(variables):
+            record = self.nodes[symbol.position]
+            if record["name"] is None and name not in taken:
+                record["name"] = name
+                taken.add(name)
 
     def graph(self, output: "Symbol", aliases: Mapping[str, str] | None = None) -> Graph:
         """The finished graph; quantities without a name are called after their operation.
@@ -229,18 +243,9 @@ def graph(function: Callable[..., Any], parameters: Iterable[str] | None = None)
     if unknown:
         raise InputError(f"parameters {sorted(unknown)} are not arguments of {getattr(function, '__name__', function)}")
 
-    result = function(*positional, **keyword)
-    # a frame that is still referred to keeps its variables after the function has returned
-    variables = {} if builder.frame is None else dict(builder.frame.f_locals)
-    builder.frame = None
-    output = _output(result)
-    taken = {record["name"] for record in builder.nodes} - {None}
-    for name, symbol in _symbols(variables):
-        record = builder.nodes[symbol.position]
-        if record["name"] is None and name not in taken:
-            record["name"] = name
-            taken.add(name)
-    if output._record()["name"] is None and "loss" not in taken:
+    output = _output(function(*positional, **keyword))
+    builder.name_by_variables()
+    if output._record()["name"] is None and all(record["name"] != "loss" for record in builder.nodes):
         output.named("loss")
     return builder.graph(output)
 

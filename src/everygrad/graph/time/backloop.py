@@ -1,0 +1,145 @@
+"""The loop of backpropagation through time: only what has to be done step by step."""
+
+from collections.abc import Callable, Mapping
+
+from everygrad.engines import Array
+from everygrad.engines.loop import scan
+from everygrad.graph.graph import Node
+from everygrad.graph.time.phases import Packed, Task, phases, singly
+from everygrad.graph.time.run import MASK, Run, stacked_weights
+from everygrad.graph.time.terms import Arrays, Terms, add, uses
+from everygrad.jacobians import Diagonal, Identity
+
+Step = Callable[[Array, Arrays], Array]
+"""(∂u/∂v)ᵀ g at one step, from g = ∇u and the arrays of this step."""
+Work = Callable[[Arrays, Arrays, Arrays], None]
+"""What a task adds to the gradients of this step; the third argument takes what is to be kept of it."""
+
+
+def backloop(run: Run, found: Arrays, final: Mapping[str, Array], terms: Terms) -> Arrays:
+    """Add the total gradients of the loop's quantities to ``found``; return those of the initial states.
+
+    ``found`` holds what arrives from outside of the loop, (time, batch, units) by name; ``final``, what arrives at
+    the states after the last step.
+    """
+    kind, states, todo = run.kind, run.cell.states, phases(run.cell).loop
+    looped = {node.name for node in singly(todo)}
+    inside = looped | {previous for _, previous in states}
+    xs = {name: found[name] for name in inside if name in found}
+    if run.mask is not None:
+        xs[MASK] = run.mask
+    work = [_work(run, task, inside, xs) for task in reversed(todo)]
+    packed = [task for task in todo if isinstance(task, Packed)]
+    hidden = {node.name for task in packed for node in task.nodes}
+    same = _same(run, looped, found)
+    shown = looped - hidden - set(same) - {same[name] for name in hidden if name in same}
+
+    def body(later: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
+        g = {name: x[name] for name in inside if name in x}
+        kept: Arrays = {}
+        before: Arrays = {}
+        for name, previous in states:
+            arriving = later[previous]
+            if run.mask is not None:  # where there is no step, the state was carried on, and so is its gradient
+                present, zero = x[MASK][..., None], kind.zeros(())
+                before[previous] = kind.xp.where(present, zero, arriving)
+                arriving = kind.xp.where(present, arriving, zero)
+            if name in looped:
+                add(g, name, arriving)
+            else:
+                kept[name] = arriving
+        for add_terms in work:
+            add_terms(g, x, kept)
+        for _, previous in states:
+            if previous in g:
+                add(before, previous, g[previous])
+            before.setdefault(previous, kind.xp.zeros_like(later[previous]))
+        return before, {**{name: g[name] for name in shown if name in g}, **kept}
+
+    last = {p: final[n] if n in final else kind.zeros((run.batch, *run.shapes[n])) for n, p in states}
+    first, stacked = scan(body, last, xs, run.steps, reverse=True)
+    for task in packed:
+        if _joined(task) in stacked:
+            terms.note(task, found, stacked[_joined(task)])
+    for name in looped & stacked.keys():
+        found[name] = stacked[name]
+    for name, _ in states:
+        if name not in looped:
+            add(found, name, stacked[name])
+    for name in hidden & same.keys() & found.keys():
+        found[same[name]] = found[name]
+    found.update({name: found[root] for name, root in same.items() if root in found and name not in hidden})
+    for _, previous in states:
+        found.pop(previous, None)  # what arrived from outside; the whole is in `first`, and in the state before
+    return {name: first[previous] for name, previous in states}
+
+
+def _same(run: Run, looped: set[str], found: Arrays) -> dict[str, str]:
+    """name -> the quantity whose gradient it shares: read once, by a sum, and by nobody outside the loop."""
+    same: dict[str, str] = {}
+    states = {name for name, _ in run.cell.states}
+    for node in reversed(run.cell.graph.nodes):
+        users = run.cell.graph.consumers[node.name]
+        if node.name in looped and node.name not in states and node.name not in found and len(users) == 1:
+            user, slot = users[0]
+            if user in looped and isinstance(run.local(user, slot), Identity):
+                same[node.name] = same.get(user, user)
+    return same
+
+
+def _joined(task: Packed) -> str:
+    return f"joined from {task.nodes[0].name}"
+
+
+def _work(run: Run, task: Task, inside: set[str], xs: Arrays) -> Work:
+    """A task's part of one step. What it needs of each step is added to ``xs``."""
+    if isinstance(task, Packed):
+        return _packed_work(run, task)
+    steps = [(name, _at_step(run, task, slot, xs)) for slot, name in uses(run, task) if name in inside]
+
+    def work(g: Arrays, x: Arrays, kept: Arrays) -> None:
+        if task.name in g:
+            for name, step in steps:
+                add(g, name, step(g[task.name], x))
+
+    return work
+
+
+def _packed_work(run: Run, task: Packed) -> Work:
+    W = stacked_weights(task, run.values)
+    key, names = _joined(task), [node.name for node in task.nodes]
+
+    def work(g: Arrays, x: Arrays, kept: Arrays) -> None:
+        if any(name in g for name in names):
+            each = [g[n] if n in g else run.kind.zeros((run.batch, *run.shapes[n])) for n in names]
+            kept[key] = run.kind.xp.concat(each, axis=-1)
+            add(g, task.vector, kept[key] @ W)
+
+    return work
+
+
+def _at_step(run: Run, node: Node, slot: int, xs: Arrays) -> Step:
+    """The pull of one local Jacobian at one step. Slopes are taken for all steps at once where that can be."""
+    J = run.local(node.name, slot)
+    if isinstance(J, Identity):
+        return lambda g, x: g
+    key = f"slope of {node.name} by input {slot}"
+    if isinstance(J, Diagonal) and J.batch == (run.steps, run.batch):
+        xs[key] = J.d
+        return lambda g, x: g * x[key]
+    if not J.batch:
+        return lambda g, x: J.pull(g)
+    # any other structure (an operation of the user's own, say) is asked again at each step
+    assert (operation := node.operation) is not None
+    keys = []
+    for name in (*node.inputs, node.name):
+        over_time = run.over_time(name)
+        keys.append((f"values of {name}", over_time, run.array(name)))
+        if over_time:
+            xs[f"values of {name}"] = run.array(name)
+
+    def step(g: Array, x: Arrays) -> Array:
+        *inputs, y = (x[key] if over_time else value for key, over_time, value in keys)
+        return operation.local(slot, inputs, y, node.leads).pull(g)
+
+    return step

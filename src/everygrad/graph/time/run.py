@@ -1,0 +1,242 @@
+"""A cell run over a sequence, with what its derivatives need of every step."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from types import MappingProxyType
+from typing import final
+
+from everygrad.engines import Array, Kind, is_complex, kind_of, namespace
+from everygrad.engines.loop import scan
+from everygrad.engines.pool import matmul
+from everygrad.errors import all_mismatches, unknown_name
+from everygrad.graph.accumulate import accumulated
+from everygrad.graph.graph import Node
+from everygrad.graph.operation import Shape
+from everygrad.graph.time.cell import Cell
+from everygrad.graph.time.phases import Packed, Task, phases, singly
+from everygrad.jacobians import Identity, Jacobian, Zero
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """Values of a cell's quantities at every step: arrays (time, batch, units), in the order of processing.
+
+    ``values``: what was kept, by name: the input, the previous states, states, gates, pre-activations, what local
+    derivatives read; parameters and constants without leading axes. ``final``: the states after the last step.
+    ``mask`` (time, batch): False where a sequence has no step; there the states are carried on unchanged.
+    """
+
+    cell: Cell
+    values: Mapping[str, Array]
+    shapes: Mapping[str, Shape]
+    final: Mapping[str, Array]
+    mask: Array | None
+    kind: Kind
+
+    @property
+    def steps(self) -> int:
+        """T, the number of time steps."""
+        return self.values[self.cell.input].shape[0]
+
+    @property
+    def batch(self) -> int:
+        """B, the number of sequences."""
+        return self.values[self.cell.input].shape[1]
+
+    @property
+    def stored(self) -> int:
+        """How many numbers are kept of all steps, without the input, which is the caller's."""
+        return sum(math.prod(v.shape) for n, v in self.values.items() if self.over_time(n) and n != self.cell.input)
+
+    def over_time(self, name: str) -> bool:
+        """Whether a quantity has a value for each step, not one for all (a parameter, a constant)."""
+        return self.cell.graph.by_name[name].lead > 0
+
+    def array(self, name: str) -> Array:
+        """The values of a quantity; if they were not kept, zeros of its shape, which take no memory."""
+        if name in self.values:
+            return self.values[name]
+        shape = self.shapes[name]
+        lead = (self.steps, self.batch) if self.over_time(name) else ()
+        return self.kind.xp.broadcast_to(self.kind.zeros(()), (*lead, *shape))
+
+    def local(self, name: str, slot: int) -> Jacobian:
+        """∂name/∂(its input at this slot), structured, of all steps and samples at once."""
+        node = self.cell.graph.by_name[name]
+        assert node.operation is not None
+        return node.operation.local(slot, [self.array(i) for i in node.inputs], self.array(name), leads_of(node))
+
+    def differentiable(self, node: Node, slot: int) -> bool:
+        """Whether `local` exists for this input."""
+        if node.operation is None or self.cell.graph.by_name[node.inputs[slot]].role == "constant":
+            return False
+        return node.operation.differentiable(slot, [self.array(name) for name in node.inputs])
+
+    def jacobian(self, of: str, wrt: str) -> Jacobian:
+        """∂of_t/∂wrt_t, the *immediate* derivative within one step: the previous states are held constant.
+
+        ``of`` a quantity of the cell; ``wrt`` another one, the input, a previous state (``h_prev``: the state
+        Jacobian ∂s_t/∂s_{t−1}) or a parameter (the sparse tensor ∂⁺s_t/∂W). Structured, with leading axes (time,
+        batch). Cost: one product for each edge between the two. Raises `UnknownNameError`.
+        """
+        graph = self.cell.graph
+        for name in (of, wrt):
+            if name not in graph.by_name:
+                raise unknown_name("quantity of the cell", name, graph.by_name)
+        shape = {name: self.shapes[name] for name in (of, wrt)}
+        path = graph.between(wrt, of)
+        if not path:
+            return Zero(self.kind, shape[of], shape[wrt])
+        start = {of: Identity(self.kind, shape[of])}
+        return accumulated(
+            graph.nodes, start, wrt, path, lambda node, slot: self.local(node.name, slot), self.differentiable
+        )
+
+
+def leads_of(node: Node) -> tuple[int, ...]:
+    """The leading axes of a node's inputs when all steps are taken at once: one more, the time."""
+    return tuple(lead + 1 if lead else 0 for lead in node.leads)
+
+
+def run(
+    cell: Cell,
+    x: Array,
+    states: Mapping[str, Array],
+    parameters: Mapping[str, Array],
+    mask: Array | None = None,
+) -> Run:
+    """Run a cell over a sequence and keep what its derivatives read.
+
+    ``x`` (time, batch, inputs), ``states`` the initial ones by name (batch, units), ``mask`` (time, batch). Raises
+    `InputError` if there is no step, or a state or parameter is missing. Cost: one product over all steps for what
+    needs no state, one small product per step for all gates together.
+    """
+    _complete(cell, x, states, parameters)
+    kind = _common([x, *states.values(), *parameters.values()])
+    xp = kind.xp
+    x = xp.astype(x, kind.dtype, copy=False)
+    if mask is not None:  # what stands in the padding is never looked at
+        x = xp.where(xp.reshape(mask, (*mask.shape, *(1,) * (x.ndim - 2))), x, kind.zeros(()))
+    values = {cell.input: x, **{name: parameters[name] for name in cell.parameters}}
+    for node in cell.graph.nodes:
+        if node.constant is not None:
+            values[node.name] = kind.asarray(node.constant)
+    shapes: dict[str, Shape] = {}
+    todo = phases(cell)
+    for task in todo.before:
+        _compute(task, values, 1)
+    first = {previous: xp.astype(states[name], kind.dtype, copy=False) for name, previous in cell.states}
+    last = _loop(cell, todo.loop, values, shapes, first, mask)
+    for task in todo.after:
+        _compute(task, values, 1)
+    for name, value in values.items():
+        shapes[name] = tuple(value.shape[2:]) if cell.graph.by_name[name].lead else tuple(value.shape)
+    kept = {name: value for name, value in values.items() if name in kept_names(cell)}
+    final = {name: last[previous] for name, previous in cell.states}
+    return Run(cell, MappingProxyType(kept), MappingProxyType(shapes), MappingProxyType(final), mask, kind)
+
+
+def kept_names(cell: Cell) -> frozenset[str]:
+    """What is kept: what was given, what has a name, and what a local derivative reads (not only its shape)."""
+    memo = cell.graph.memo
+    if "kept" not in memo:
+        names = {node.name for node in cell.graph.nodes if node.operation is None} | set(cell.quantities)
+        for node in cell.graph.nodes:
+            if node.operation is not None and node.operation.local_reads != "shapes":
+                names.update(node.inputs)
+                names.update([node.name] if node.operation.local_reads == "all" else [])
+        memo["kept"] = frozenset(names)
+    return memo["kept"]
+
+
+def _complete(cell: Cell, x: Array, states: Mapping[str, Array], parameters: Mapping[str, Array]) -> None:
+    problems = []
+    if x.ndim < 2 or x.shape[0] == 0:
+        problems.append(f"the input has shape {tuple(x.shape)}, expected (time, batch, ...) with at least one step")
+    problems += [f"the initial state {name!r} is missing" for name, _ in cell.states if name not in states]
+    problems += [f"the parameter {name!r} is missing" for name in cell.parameters if name not in parameters]
+    all_mismatches("arguments of the scan", problems)
+
+
+def _common(arrays: list[Array]) -> Kind:
+    """The kind of all; complex if one of them is (the complex step perturbs one only)."""
+    return kind_of(next((a for a in arrays if is_complex(a)), arrays[0]))
+
+
+def _compute(task: Task, values: dict[str, Array], extra: int) -> None:
+    """Add a task's values; ``extra`` leading axes (1 when all steps are taken at once)."""
+    if isinstance(task, Packed):
+        _unpack(task, matmul(values[task.vector], stacked_weights(task, values).T), values)
+        return
+    assert task.operation is not None
+    leads = tuple(lead + extra if lead else 0 for lead in task.leads)
+    values[task.name] = task.operation.value([values[name] for name in task.inputs], leads)
+
+
+def divided(sizes: Iterable[int], whole: Array) -> list[Array]:
+    """Views of consecutive parts of the last axis, of these sizes."""
+    ends = list(accumulate(sizes, initial=0))
+    return [whole[..., start:stop] for start, stop in pairwise(ends)]
+
+
+def _loop(
+    cell: Cell,
+    tasks: tuple[Task, ...],
+    values: dict[str, Array],
+    shapes: dict[str, Shape],
+    first: dict[str, Array],
+    mask: Array | None,
+) -> dict[str, Array]:
+    """Run the tasks step by step, add the values that are kept, and return the states after the last step."""
+    xp = namespace(values[cell.input])
+    looped = {node.name for node in singly(tasks)}
+    todo = [(task, stacked_weights(task, values).T if isinstance(task, Packed) else None) for task in tasks]
+    shared = {name: value for name, value in values.items() if not cell.graph.by_name[name].lead}
+    read = {name for node in singly(tasks) for name in node.inputs} | {name for name, _ in cell.states}
+    xs = {name: value for name, value in values.items() if name in read and name not in shared}
+    if mask is not None:
+        xs[MASK] = mask
+    # without a mask, what is carried is the new state itself
+    carried = {previous: name for name, previous in cell.states if mask is not None or name not in looped}
+    keep = (kept_names(cell) & looped) - set(carried.values())
+
+    def body(before: dict[str, Array], x: dict[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
+        now = {**shared, **x, **before}
+        for task, weights in todo:
+            if isinstance(task, Packed):  # its weights are joined once, not at each step
+                _unpack(task, now[task.vector] @ weights, now)
+            else:
+                _compute(task, now, 0)
+        after = {previous: now[name] for name, previous in cell.states}
+        if mask is not None:
+            after = {n: xp.where(x[MASK][..., None], s, before[n]) for n, s in after.items()}
+        shapes.update({name: tuple(now[name].shape[1:]) for name in looped})
+        return after, {**{n: now[n] for n in keep}, **{p: after[p] for p in carried}}
+
+    steps = values[cell.input].shape[0]
+    last, stacked = scan(body, first, xs, steps)
+    values.update({name: stacked[name] for name in keep})
+    for name, previous in cell.states:
+        sequence = stacked[previous] if previous in carried else stacked[name]
+        if name in looped:
+            values[name] = sequence
+        values[previous] = xp.concat([first[previous][None], sequence[:-1]], axis=0)
+    return last
+
+
+def _unpack(task: Packed, product: Array, values: dict[str, Array]) -> None:
+    parts = divided((values[name].shape[0] for name in task.weights), product)
+    values.update({node.name: part for node, part in zip(task.nodes, parts, strict=True)})
+
+
+def stacked_weights(task: Packed, values: Mapping[str, Array]) -> Array:
+    """[W_i; W_f; ...], one below the other."""
+    weights = [values[name] for name in task.weights]
+    return namespace(weights[0]).concat(weights, axis=0)
+
+
+MASK = "mask of the steps"
+"""Among the arrays of a loop; no quantity has a name with spaces."""
