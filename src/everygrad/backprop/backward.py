@@ -10,12 +10,14 @@ from everygrad.backprop.finite import all_finite, complain
 from everygrad.backprop.forward import Network, forward
 from everygrad.backprop.gradients import Gradients
 from everygrad.backprop.plan import Edge
+from everygrad.backprop.scans import sent, sweep
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array
 from everygrad.engines.arrays import detached, is_floating
 from everygrad.engines.pool import using
 from everygrad.errors import InputError
 from everygrad.graph import Graph
+from everygrad.graph.time import Sweep
 
 
 def backward(trace: Trace, of: str | None = None, seed: Array | None = None, check_finite: bool = True) -> Gradients:
@@ -43,9 +45,22 @@ def backward(trace: Trace, of: str | None = None, seed: Array | None = None, che
             f"must be like {start!r}: {tuple(L.shape)}, {L.dtype}"
         )
     found = {start: detached(seed)}
+    heads = {family.head: family for family in trace.plan.scans}
+    sweeps: dict[str, Sweep] = {}
+    arrived: dict[str, dict[str, Array]] = {}
     with np.errstate(all="ignore"), using(trace.plan.pool):  # whatever is not finite is reported below, with its name
         for user, edges in trace.plan.sweep:
-            if user in found:
+            if user in heads:
+                family = heads[user]
+                arrived[family.label] = {n.name: found[n.name] for n in family.nodes if n.name in found}
+                if arrived[family.label]:
+                    swept, shown = sweep(family, trace.runs[family.label], found)
+                    sweeps[family.label] = swept
+                    found |= shown
+                    for name, term in sent(family, swept):
+                        if graph.by_name[name].role != "constant":
+                            found[name] = found[name] + term if name in found else term
+            elif user in found:
                 for edge in edges:
                     if edge.always or trace.differentiable(edge.node, edge.slot):
                         term = _term(trace, edge, found[user])
@@ -61,7 +76,8 @@ def backward(trace: Trace, of: str | None = None, seed: Array | None = None, che
             if not all(all_finite(gradient[name]) for name in ends):
                 order = [n.name for n in reversed(trace.nodes) if n.name in gradient]
                 complain(gradient, order, "all values are finite, but the gradient of")
-    return Gradients(trace, start, MappingProxyType(gradient))
+    arrays = MappingProxyType(gradient)
+    return Gradients(trace, start, arrays, MappingProxyType(sweeps), MappingProxyType(arrived))
 
 
 def _term(trace: Trace, edge: Edge, g: Array) -> Array:
@@ -80,6 +96,10 @@ def contributions(gradients: Gradients, name: str) -> Mapping[str, Array]:
     gradients[name]  # raises if there is none
     terms: dict[str, Array] = {}
     uses: Counter[str] = Counter()
+    for family in trace.plan.scans:
+        for i, (read, term) in enumerate(sent(family, gradients.sweeps[family.label]), start=1):
+            if read == name:
+                terms[f"scan {family.label}" if f"scan {family.label}" not in terms else f"scan {family.label} ({i})"] = term
     for user, edges in reversed(trace.plan.sweep):
         for edge in edges:
             if edge.name == name and user in gradients.arrays and trace.differentiable(edge.node, edge.slot):

@@ -9,11 +9,13 @@ import numpy as np
 from everygrad.backprop.bind import bind
 from everygrad.backprop.finite import all_finite, complain
 from everygrad.backprop.plan import plan
+from everygrad.backprop.scans import compute, families
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array
 from everygrad.engines.pool import using
 from everygrad.errors import InputError
 from everygrad.graph import Graph, Node, Shape
+from everygrad.graph.time import Run, Scan, Segments
 
 
 class Network(Protocol):
@@ -54,11 +56,11 @@ def forward(
     todo = plan(graph, of)
     values, kind = bind(graph, todo, params, data, named, expected)
     with np.errstate(all="ignore"), using(todo.pool):  # whatever is not finite is reported below, with its name
-        evaluate(todo.nodes, values, todo.foreign)
+        runs = evaluate(todo.nodes, values, todo.foreign)
         if check_finite and not all(all_finite(values[name]) for name in todo.looked_at):
             complain(values, [n.name for n in todo.nodes if n.operation is None], "the array")
             complain(values, [n.name for n in todo.nodes], "the inputs are finite, but the quantity")
-    return Trace(graph, todo, MappingProxyType(values), kind)
+    return Trace(graph, todo, MappingProxyType(values), kind, MappingProxyType(runs))
 
 
 def _compare_shape(node: Node, values: Mapping[str, Array]) -> None:
@@ -76,10 +78,23 @@ def _compare_shape(node: Node, values: Mapping[str, Array]) -> None:
         )
 
 
-def evaluate(nodes: Sequence[Node], values: dict[str, Array], foreign: Container[Node] = ()) -> None:
-    """Fill ``values`` with the nodes that are not there yet, in order; of ``foreign`` ones the shape is compared."""
+def evaluate(
+    nodes: Sequence[Node], values: dict[str, Array], foreign: Container[Node] = ()
+) -> dict[str, Run | Segments]:
+    """Fill ``values`` with the nodes that are not there yet, in order; of ``foreign`` ones the shape is compared.
+
+    Returns the runs over time, by the label of the scan: all nodes of one are computed with the first.
+    """
+    runs: dict[str, Run | Segments] = {}
     for node in nodes:
-        if node.operation is not None and node.name not in values:
-            values[node.name] = node.operation.value([values[name] for name in node.inputs], node.leads)
-            if foreign and node in foreign:
-                _compare_shape(node, values)
+        if node.operation is None or node.name in values:
+            continue
+        if isinstance(node.operation, Scan):
+            label = node.operation.label
+            family = next(f for f in families(nodes) if f.label == label)
+            runs[label] = compute(family, values)
+            continue
+        values[node.name] = node.operation.value([values[name] for name in node.inputs], node.leads)
+        if foreign and node in foreign:
+            _compare_shape(node, values)
+    return runs

@@ -4,9 +4,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from everygrad.backprop.scans import Family, families
 from everygrad.engines.pool import Pool
 from everygrad.errors import InputError
 from everygrad.graph import Graph, Node, Operation
+from everygrad.graph.time import Scan
 
 
 @final
@@ -35,7 +37,7 @@ class Plan:
     nodes backwards, each with its edges to what can have a gradient. ``fits``: the shapes and dtypes
     that were found to fit, each with the checks of values that remain (`bind` fills it). ``pool``: the
     memory of earlier passes. ``foreign``: nodes of a user's own operations, whose results are compared
-    with the shapes they declare.
+    with the shapes they declare. ``scans``: the nodes that are views of one run over time, which is made once.
     """
 
     nodes: tuple[Node, ...]
@@ -45,6 +47,7 @@ class Plan:
     fits: dict[Hashable, Any]
     pool: Pool
     foreign: tuple[Node, ...]
+    scans: tuple[Family, ...]
 
 
 def plan(graph: Graph, of: str | Sequence[str] | None = None) -> Plan:
@@ -59,7 +62,8 @@ def plan(graph: Graph, of: str | Sequence[str] | None = None) -> Plan:
 
 
 def _make(graph: Graph, targets: tuple[str, ...]) -> Plan:
-    nodes = graph.ancestors(targets)
+    nodes = _with_siblings(graph, graph.ancestors(targets))
+    scans = families(nodes)
     computed = {node.name for node in nodes}
     looked_at = []
     for node in nodes:
@@ -73,11 +77,27 @@ def _make(graph: Graph, targets: tuple[str, ...]) -> Plan:
     needed = frozenset(n.name for n in nodes if n.role in ("data", "parameter"))
     foreign = tuple(n for n in nodes if n.operation and not type(n.operation).__module__.startswith("everygrad."))
     sweep = tuple((n.name, tuple(edges(graph, n))) for n in reversed(nodes) if n.operation is not None)
-    return Plan(nodes, needed, tuple(looked_at), sweep, {}, Pool(), foreign)
+    return Plan(nodes, needed, tuple(looked_at), sweep, {}, Pool(), foreign, scans)
+
+
+def _with_siblings(graph: Graph, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The nodes, and all quantities of the scans among them: one run has them all (unless it is to save memory)."""
+    labels = {n.operation.label for n in nodes if isinstance(n.operation, Scan) and n.operation.remember == "all"}
+    if not labels:
+        return nodes
+    wanted = {n.name for n in nodes}
+    return tuple(
+        n
+        for n in graph.nodes
+        if n.name in wanted
+        or (isinstance(n.operation, Scan) and n.operation.label in labels and n.operation.at == "all")
+    )
 
 
 def edges(graph: Graph, node: Node) -> Iterator[Edge]:
-    """The uses that a computed node makes of quantities other than constants."""
+    """The uses that a computed node makes of quantities other than constants; scans are swept as a whole."""
+    if isinstance(node.operation, Scan):
+        return
     for slot, name in enumerate(node.inputs):
         if node.operation is not None and graph.by_name[name].role != "constant":
             always = type(node.operation).differentiable is Operation.differentiable

@@ -1,7 +1,7 @@
 """The record of one forward pass: every quantity's value."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import final
 
@@ -9,18 +9,23 @@ from everygrad.backprop.plan import Plan
 from everygrad.engines import Array, Kind
 from everygrad.errors import InputError, UnknownNameError
 from everygrad.graph import Graph, Node
+from everygrad.graph.time import Run, Segments
 from everygrad.jacobians import Jacobian
 
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace(Mapping[str, Array]):
-    """Values by name, of the nodes that the pass computed, in topological order."""
+    """Values by name, of the nodes that the pass computed, in topological order.
+
+    ``runs``: the runs over time by the label of their scan, with what was kept of every step.
+    """
 
     graph: Graph
     plan: Plan
     arrays: MappingProxyType[str, Array]
     kind: Kind
+    runs: Mapping[str, Run | Segments] = field(default_factory=dict)
 
     @property
     def nodes(self) -> tuple[Node, ...]:

@@ -46,10 +46,10 @@ class Objective:
     def trace(self, params: Mapping[str, Array], batch: Mapping[str, Array]) -> Trace:
         """The forward pass; raises `NonFiniteError` naming the quantity."""
         values = {**self.constants, **params, **batch}
-        evaluate(self.plan.nodes, values)
+        runs = evaluate(self.plan.nodes, values)
         if not all(all_finite(values[name]) for name in self.plan.looked_at):
             self._complain(params, batch)
-        return Trace(self.graph, self.plan, MappingProxyType(values), self.kind)
+        return Trace(self.graph, self.plan, MappingProxyType(values), self.kind, MappingProxyType(runs))
 
     def gradients(self, params: Mapping[str, Array], batch: Mapping[str, Array]) -> tuple[Gradients, dict[str, float]]:
         """The gradients on one batch, and the norm of each parameter's; raises as `trace` does."""

@@ -2,6 +2,8 @@
 
 from everygrad.graph.time.cell import Cell, cell
 from everygrad.graph.time.run import Run, run
+from everygrad.graph.time.scan import Scan
+from everygrad.graph.time.segments import Segments
 from everygrad.graph.time.sweep import Sweep, sweep
 
-__all__ = ["Cell", "Run", "Sweep", "cell", "run", "sweep"]
+__all__ = ["Cell", "Run", "Scan", "Segments", "Sweep", "cell", "run", "sweep"]

@@ -1,10 +1,10 @@
 """A cell: the small graph that a recurrent network runs at each time step."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
-import inspect
 
 from everygrad.errors import InputError, all_mismatches
 from everygrad.graph.elementwise import Elementwise
@@ -118,7 +118,7 @@ def cell(function: Callable[[Symbol, Any, Any], Any], states: Sequence[str] = ("
     after = _after(function(x, given, parameters), names)
     for name, symbol in after.items():
         record = builder.nodes[symbol.position]
-        if record["role"] != "quantity" or record["name"] in names:  # a copy: what is returned has a name already
+        if record["role"] != "quantity" or record["name"] in (set(names) - {name}):  # it has a name already: a copy
             after[name] = symbol = builder.apply(Elementwise("identity"), symbol)
         symbol.named(name)
     builder.name_by_variables()

@@ -19,11 +19,14 @@ class Sweep:
 
     ``total``: of every quantity with a name and of the input, through all later steps. ``initial``: of the initial
     states, (batch, units). ``parameters``: summed over steps and samples. What no gradient reaches is not there.
+    ``direct`` and ``final``: what the sweep was given.
     """
 
     total: Mapping[str, Array]
     initial: Mapping[str, Array]
     parameters: Mapping[str, Array]
+    direct: Mapping[str, Array]
+    final: Mapping[str, Array]
 
 
 def sweep(run: Run, direct: Mapping[str, Array], final: Mapping[str, Array] | None = None, carry: bool = True) -> Sweep:
@@ -41,9 +44,8 @@ def sweep(run: Run, direct: Mapping[str, Array], final: Mapping[str, Array] | No
     final = final or {}
     todo = phases(run.cell)
     looped = {node.name for node in singly(todo.loop)} | {previous for _, previous in run.cell.states}
-    found: dict[str, Array] = {}
-    for name, g in direct.items():
-        add(found, name, _present(run, g))
+    direct = {name: _present(run, g) for name, g in direct.items()}
+    found = dict(direct)
     terms = Terms(run)
     for task in reversed(todo.after):
         terms.send(task, found)
@@ -60,7 +62,7 @@ def sweep(run: Run, direct: Mapping[str, Array], final: Mapping[str, Array] | No
     shown = {run.cell.input, *run.cell.quantities}
     total = {name: g for name, g in found.items() if name in shown}
     shared = {name: found[name] for name in run.cell.parameters if name in found}
-    return Sweep(MappingProxyType(total), MappingProxyType(initial), MappingProxyType(shared))
+    return Sweep(*map(MappingProxyType, (total, initial, shared, direct, dict(final))))
 
 
 def _present(run: Run, g: Array) -> Array:
