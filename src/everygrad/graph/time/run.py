@@ -49,7 +49,9 @@ class Run:
     @property
     def stored(self) -> int:
         """How many numbers are kept of all steps, without the input, which is the caller's."""
-        return sum(math.prod(v.shape) for n, v in self.values.items() if self.over_time(n) and n != self.cell.input)
+        given = {self.cell.input, *(previous for _, previous in self.cell.states)}  # those before are those after
+        kept = [v.shape for name, v in self.values.items() if self.over_time(name) and name not in given]
+        return sum(map(math.prod, [*kept, *(state.shape for state in self.final.values())]))
 
     def over_time(self, name: str) -> bool:
         """Whether a quantity has a value for each step, not one for all (a parameter, a constant)."""
@@ -221,9 +223,10 @@ def _loop(
     values.update({name: stacked[name] for name in keep})
     for name, previous in cell.states:
         sequence = stacked[previous] if previous in carried else stacked[name]
+        states = xp.concat([first[previous][None], sequence], axis=0)  # s_0 ... s_T: both are views of it
+        values[previous] = states[:-1]
         if name in looped:
-            values[name] = sequence
-        values[previous] = xp.concat([first[previous][None], sequence[:-1]], axis=0)
+            values[name] = states[1:]
     return last
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 from everygrad.errors import InputError
+from everygrad.graph.sequence import KeepSteps
 from everygrad.graph.symbol import Symbol
 from everygrad.graph.time.cell import Cell
 from everygrad.graph.time.scan import Remember, Scan
@@ -49,6 +50,8 @@ def scan(
     at_zero = not any(isinstance(s, Symbol) for s in begins)
     if not at_zero and not all(isinstance(s, Symbol) for s in begins):
         raise InputError("initial states: give symbols for all, or sizes for all")
+    if lengths is not None and not isinstance(x._record().get("operation"), KeepSteps):
+        x = x.builder.apply(KeepSteps(), x, lengths)  # what stands in the padding may be anything
     inputs = [x, *([] if at_zero else begins), *(parameters[name] for name in cell.parameters)]
     inputs += [] if lengths is None else [lengths]
     settings: dict[str, Any] = {"reverse": reverse, "remember": remember, "masked": lengths is not None, "label": label}
