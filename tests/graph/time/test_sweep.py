@@ -13,7 +13,7 @@ CELLS = {"elman": elman(), "lstm": lstm(), "odd": odd()}
 MASKS = {
     "whole": None,
     "ragged": np.arange(6)[:, None] < np.array([6, 3, 1]),
-    "holes": np.array([[1, 0, 0, 1, 1, 0], [0, 1, 1, 0, 0, 1], [0, 0, 0, 0, 0, 0]], bool).T,
+    "holes": np.array([[1, 0, 0, 1, 1, 0], [0, 1, 1, 0, 0, 1], [0, 0, 1, 0, 0, 0]], bool).T,
 }
 
 

@@ -120,8 +120,8 @@ def run(
     kind = _common([x, *states.values(), *parameters.values()])
     xp = kind.xp
     x = xp.astype(x, kind.dtype, copy=False)
-    if mask is not None:  # what stands in the padding is never looked at
-        x = xp.where(xp.reshape(mask, (*mask.shape, *(1,) * (x.ndim - 2))), x, kind.zeros(()))
+    if mask is not None:
+        x = _filled(x, mask)
     values = {cell.input: x, **{name: parameters[name] for name in cell.parameters}}
     for node in cell.graph.nodes:
         if node.constant is not None:
@@ -139,6 +139,19 @@ def run(
     kept = {name: value for name, value in values.items() if name in kept_names(cell)}
     final = {name: last[previous] for name, previous in cell.states}
     return Run(cell, MappingProxyType(kept), MappingProxyType(shapes), MappingProxyType(final), mask, kind)
+
+
+def _filled(x: Array, mask: Array) -> Array:
+    """The input with each sequence's first step in place of what has no step.
+
+    What stands there is never looked at (it may be NaN); and a cell that is not defined at 0, log x say, has
+    ordinary values there, so that 0 times its slope is 0.
+    """
+    xp = namespace(x)
+    first = xp.argmax(xp.astype(mask, xp.int32), axis=0)
+    beside = (1,) * (x.ndim - 2)
+    index = xp.broadcast_to(xp.reshape(first, (1, *first.shape, *beside)), (1, *x.shape[1:]))
+    return xp.where(xp.reshape(mask, (*mask.shape, *beside)), x, xp.take_along_axis(x, index, axis=0))
 
 
 def kept_names(cell: Cell) -> frozenset[str]:

@@ -79,6 +79,6 @@ def _at_last_step(run: Run, g: Array) -> Array:
     last = xp.arange(run.steps) == run.steps - 1
     if run.mask is None:
         return xp.where(last[:, None, None], g, zero)
-    present = xp.astype(run.mask, xp.int64)
+    present = xp.astype(run.mask, xp.int32)
     later = xp.sum(present, axis=0) - xp.cumulative_sum(present, axis=0)  # the steps that follow
     return xp.where((run.mask & (later == 0))[..., None], g, zero)
