@@ -32,8 +32,16 @@ class Direct(Mapping[str, Array]):
             self._swept[family.label] = shown, dict(sent(family, swept))
         return self._swept[family.label]
 
+    def _behind(self, name: str) -> str:
+        """What goes into a scan in place of these data: themselves without their padding, which receives nothing."""
+        for user, slot in self._trace.graph.consumers[name]:
+            operation = self._trace.graph.by_name[user].operation
+            if slot == 0 and operation is not None and operation.prepares and user in self._trace.arrays:
+                return user
+        return name
+
     def __getitem__(self, name: str) -> Array:
-        name = self._trace.graph.resolve(name)
+        name = self._behind(self._trace.graph.resolve(name))
         terms = []
         for family in self._families:
             if any(node.name == name for node in family.nodes):

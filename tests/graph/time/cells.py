@@ -37,14 +37,14 @@ def odd() -> Cell:
     """
 
     def step(x, states, parameters):
-        s, delayed, free, twice = states
+        s, delayed, *_ = states
         p = parameters
         rate = ops.sigmoid(p.r)  # of parameters alone
         free = ops.tanh(p.V @ x)  # needs no state
         mixed = ops.concatenate(s[1:], s[:1]) * rate
         score = ops.dot(mixed, free)
         a = p.U @ x + p.W @ mixed + 0.5 * delayed
-        watched = ops.square(a) / (1.0 + ops.exp(s))  # nothing needs it
+        (ops.square(a) / (1.0 + ops.exp(s))).named("watched")  # nothing needs it
         new = s + rate * (ops.tanh(a) * score - s)
         return {"s": new, "delayed": s, "free": free, "twice": new}
 

@@ -16,7 +16,9 @@ def test_before_loop_and_after_of_an_lstm() -> None:
     products = [t for t in todo.before if isinstance(t, Packed)]
     assert [p.weights for p in products] == [("U_i", "U_f", "U_g", "U_o")]
     packed, *single = todo.loop
-    assert isinstance(packed, Packed) and packed.weights == ("W_i", "W_f", "W_g", "W_o") and packed.vector == "h_prev"
+    assert isinstance(packed, Packed)
+    assert packed.weights == ("W_i", "W_f", "W_g", "W_o")
+    assert packed.vector == "h_prev"
     names = [t.name for t in single]
     assert {"a_i", "a_f", "a_g", "a_o", "i", "f", "g", "o", "c", "h"} < set(names)
     assert not any("b_" in name for t in single for name in t.inputs)  # biases are added before the loop
@@ -26,7 +28,9 @@ def test_before_loop_and_after_of_an_lstm() -> None:
 def test_before_loop_and_after_of_an_odd_cell() -> None:
     made = odd()
     todo = phases(made)
-    named = {part: {t.name for t in getattr(todo, part) if not isinstance(t, Packed)} for part in ("before", "loop", "after")}
+    named = {
+        part: {t.name for t in getattr(todo, part) if not isinstance(t, Packed)} for part in ("before", "loop", "after")
+    }
     assert {"rate", "free"} <= named["before"]
     assert {"mixed", "score", "a", "s", "delayed", "twice"} <= named["loop"]
     assert "watched" in named["after"]
@@ -87,7 +91,7 @@ def test_bad_cells_and_arguments_are_refused() -> None:
     with pytest.raises(InputError, match=r"returns its states \(symbols\)"):
         cell(lambda x, s, p: 3.0)
     with pytest.raises(InputError, match="taken by name"):
-        cell(lambda x, s, p: list(p)[0])
+        cell(lambda x, s, p: next(iter(p)))
     made = elman()
     given = arrays(made, steps=2, batch=1, inputs=1, units=1)
     with pytest.raises(InputError, match="at least one step"):

@@ -89,7 +89,6 @@ def test_the_direct_part_is_that_of_sequences_of_one_step(name: str, mask: np.nd
     made, given, direct, final = case(name, mask)
     ran = run(made, **given, mask=mask)
     swept = sweep(ran, direct, final, carry=False)
-    values, _ = forward(made, given, mask, {})
     parameters = {key: np.zeros(p.shape) for key, p in given["parameters"].items()}
     for t in range(6):
         for b in range(3):
@@ -98,7 +97,7 @@ def test_the_direct_part_is_that_of_sequences_of_one_step(name: str, mask: np.nd
                 continue
             states = {n: ran.values[p][t, b : b + 1] for n, p in made.states}
             alone = run(made, given["x"][t : t + 1, b : b + 1], states, given["parameters"])
-            last = mask is None and t == 5 or mask is not None and t == np.flatnonzero(mask[:, b]).max()
+            last = t == (5 if mask is None else np.flatnonzero(mask[:, b]).max())
             ends = {n: g[b : b + 1] for n, g in final.items()} if last else {}
             expected = sweep(alone, {q: g[t : t + 1, b : b + 1] for q, g in direct.items()}, ends)
             for key, g in swept.total.items():

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from everygrad.engines import Array
 from everygrad.engines.loop import scan
 from everygrad.graph.graph import Node
+from everygrad.graph.time.loop import MASK, stacked_weights
 from everygrad.graph.time.phases import Packed, Task, phases, singly
-from everygrad.graph.time.run import MASK, Run, stacked_weights
+from everygrad.graph.time.run import Run
 from everygrad.graph.time.terms import Arrays, Terms, add, uses
 from everygrad.jacobians import Diagonal, Identity
 
@@ -130,7 +131,8 @@ def _at_step(run: Run, node: Node, slot: int, xs: Arrays) -> Step:
     if not J.batch:
         return lambda g, x: J.pull(g)
     # any other structure (an operation of the user's own, say) is asked again at each step
-    assert (operation := node.operation) is not None
+    operation = node.operation
+    assert operation is not None
     keys = []
     for name in (*node.inputs, node.name):
         over_time = run.over_time(name)

@@ -35,7 +35,9 @@ class Cell:
         if not self.states:
             problems.append("a cell needs at least one state: without one, nothing is carried from step to step")
         if {self.input, *(previous for _, previous in self.states)} != set(self.graph.data):
-            problems.append(f"the data of the graph, {list(self.graph.data)}, must be the input and the previous states")
+            problems.append(
+                f"the data of the graph, {list(self.graph.data)}, must be the input and the previous states"
+            )
         all_mismatches("the cell", problems)
 
     @property

@@ -1,21 +1,19 @@
 """A cell run over a sequence, with what its derivatives need of every step."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import final
 
 from everygrad.engines import Array, Kind, is_complex, kind_of, namespace
-from everygrad.engines.loop import scan
-from everygrad.engines.pool import matmul
 from everygrad.errors import all_mismatches, unknown_name
 from everygrad.graph.accumulate import accumulated
 from everygrad.graph.graph import Node
 from everygrad.graph.operation import Shape
 from everygrad.graph.time.cell import Cell
-from everygrad.graph.time.phases import Packed, Task, phases, singly
+from everygrad.graph.time.loop import loop, step_of
+from everygrad.graph.time.phases import phases
 from everygrad.jacobians import Identity, Jacobian, Zero
 
 
@@ -93,9 +91,11 @@ class Run:
         if not path:
             return Zero(self.kind, shape[of], shape[wrt])
         start = {of: Identity(self.kind, shape[of])}
-        return accumulated(
+        found = accumulated(
             graph.nodes, start, wrt, path, lambda node, slot: self.local(node.name, slot), self.differentiable
         )
+        assert found is not None  # everything inside a cell is floating point
+        return found
 
 
 def leads_of(node: Node) -> tuple[int, ...]:
@@ -129,11 +129,11 @@ def run(
     shapes: dict[str, Shape] = {}
     todo = phases(cell)
     for task in todo.before:
-        _compute(task, values, 1)
+        step_of(task, values, 1)(values)
     first = {previous: xp.astype(states[name], kind.dtype, copy=False) for name, previous in cell.states}
-    last = _loop(cell, todo.loop, values, shapes, first, mask)
+    last = loop(cell, todo.loop, kept_names(cell), values, shapes, first, mask)
     for task in todo.after:
-        _compute(task, values, 1)
+        step_of(task, values, 1)(values)
     for name, value in values.items():
         shapes[name] = tuple(value.shape[2:]) if cell.graph.by_name[name].lead else tuple(value.shape)
     kept = {name: value for name, value in values.items() if name in kept_names(cell)}
@@ -179,80 +179,3 @@ def _complete(cell: Cell, x: Array, states: Mapping[str, Array], parameters: Map
 def _common(arrays: list[Array]) -> Kind:
     """The kind of all; complex if one of them is (the complex step perturbs one only)."""
     return kind_of(next((a for a in arrays if is_complex(a)), arrays[0]))
-
-
-def _compute(task: Task, values: dict[str, Array], extra: int) -> None:
-    """Add a task's values; ``extra`` leading axes (1 when all steps are taken at once)."""
-    if isinstance(task, Packed):
-        _unpack(task, matmul(values[task.vector], stacked_weights(task, values).T), values)
-        return
-    assert task.operation is not None
-    leads = tuple(lead + extra if lead else 0 for lead in task.leads)
-    values[task.name] = task.operation.value([values[name] for name in task.inputs], leads)
-
-
-def divided(sizes: Iterable[int], whole: Array) -> list[Array]:
-    """Views of consecutive parts of the last axis, of these sizes."""
-    ends = list(accumulate(sizes, initial=0))
-    return [whole[..., start:stop] for start, stop in pairwise(ends)]
-
-
-def _loop(
-    cell: Cell,
-    tasks: tuple[Task, ...],
-    values: dict[str, Array],
-    shapes: dict[str, Shape],
-    first: dict[str, Array],
-    mask: Array | None,
-) -> dict[str, Array]:
-    """Run the tasks step by step, add the values that are kept, and return the states after the last step."""
-    xp = namespace(values[cell.input])
-    looped = {node.name for node in singly(tasks)}
-    todo = [(task, stacked_weights(task, values).T if isinstance(task, Packed) else None) for task in tasks]
-    shared = {name: value for name, value in values.items() if not cell.graph.by_name[name].lead}
-    read = {name for node in singly(tasks) for name in node.inputs} | {name for name, _ in cell.states}
-    xs = {name: value for name, value in values.items() if name in read and name not in shared}
-    if mask is not None:
-        xs[MASK] = mask
-    # without a mask, what is carried is the new state itself
-    carried = {previous: name for name, previous in cell.states if mask is not None or name not in looped}
-    keep = (kept_names(cell) & looped) - set(carried.values())
-
-    def body(before: dict[str, Array], x: dict[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
-        now = {**shared, **x, **before}
-        for task, weights in todo:
-            if isinstance(task, Packed):  # its weights are joined once, not at each step
-                _unpack(task, now[task.vector] @ weights, now)
-            else:
-                _compute(task, now, 0)
-        after = {previous: now[name] for name, previous in cell.states}
-        if mask is not None:
-            after = {n: xp.where(x[MASK][..., None], s, before[n]) for n, s in after.items()}
-        shapes.update({name: tuple(now[name].shape[1:]) for name in looped})
-        return after, {**{n: now[n] for n in keep}, **{p: after[p] for p in carried}}
-
-    steps = values[cell.input].shape[0]
-    last, stacked = scan(body, first, xs, steps)
-    values.update({name: stacked[name] for name in keep})
-    for name, previous in cell.states:
-        sequence = stacked[previous] if previous in carried else stacked[name]
-        states = xp.concat([first[previous][None], sequence], axis=0)  # s_0 ... s_T: both are views of it
-        values[previous] = states[:-1]
-        if name in looped:
-            values[name] = states[1:]
-    return last
-
-
-def _unpack(task: Packed, product: Array, values: dict[str, Array]) -> None:
-    parts = divided((values[name].shape[0] for name in task.weights), product)
-    values.update({node.name: part for node, part in zip(task.nodes, parts, strict=True)})
-
-
-def stacked_weights(task: Packed, values: Mapping[str, Array]) -> Array:
-    """[W_i; W_f; ...], one below the other."""
-    weights = [values[name] for name in task.weights]
-    return namespace(weights[0]).concat(weights, axis=0)
-
-
-MASK = "mask of the steps"
-"""Among the arrays of a loop; no quantity has a name with spaces."""

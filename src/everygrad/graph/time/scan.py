@@ -102,11 +102,15 @@ class Scan(Operation):
                 try:
                     known[node.name] = node.operation.shape([known[name] for name in node.inputs], node.leads)
                 except ShapeProblem as problem:
-                    raise ShapeProblem(f"in the cell, {node.name!r} from ({', '.join(node.inputs)}): {problem}") from None
+                    raise ShapeProblem(
+                        f"in the cell, {node.name!r} from ({', '.join(node.inputs)}): {problem}"
+                    ) from None
             elif node.constant is not None:
                 known[node.name] = ()
         states = self.cell.states
-        changed = [f"{n!r} has shape {known[p]} before it, {known[n]} after it" for n, p in states if known[n] != known[p]]
+        changed = [
+            f"{n!r} has shape {known[p]} before it, {known[n]} after it" for n, p in states if known[n] != known[p]
+        ]
         if changed:
             raise ShapeProblem(f"scan: a state must keep its shape in a step: {'; '.join(changed)}")
         return known[self.quantity]

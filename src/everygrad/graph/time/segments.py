@@ -9,7 +9,8 @@ from typing import final
 from everygrad.engines import Array, namespace
 from everygrad.engines.loop import Arrays, Body, scan
 from everygrad.graph.time.cell import Cell
-from everygrad.graph.time.run import MASK, run
+from everygrad.graph.time.loop import MASK
+from everygrad.graph.time.run import run
 from everygrad.graph.time.sweep import Sweep, sweep
 
 _GIVEN, _DIRECT, _KEPT, _BEFORE, _PARAMETER = "given ", "direct ", "kept ", "before ", "parameter "

@@ -59,6 +59,8 @@ def sweep(run: Run, direct: Mapping[str, Array], final: Mapping[str, Array] | No
         terms.send(task, found, (lambda name: name not in looped) if carry else (lambda name: True))
     for task in reversed(todo.before):
         terms.send(task, found)
+    if not carry:
+        initial = {name: _at_first_step(run, found[p]) for name, p in run.cell.states if p in found}
     shown = {run.cell.input, *run.cell.quantities}
     total = {name: g for name, g in found.items() if name in shown}
     shared = {name: found[name] for name in run.cell.parameters if name in found}
@@ -82,3 +84,13 @@ def _at_last_step(run: Run, g: Array) -> Array:
     present = xp.astype(run.mask, xp.int32)
     later = xp.sum(present, axis=0) - xp.cumulative_sum(present, axis=0)  # the steps that follow
     return xp.where((run.mask & (later == 0))[..., None], g, zero)
+
+
+def _at_first_step(run: Run, g: Array) -> Array:
+    """Of gradients of the states before each step, that of each sequence's first one: the initial state."""
+    if run.mask is None:
+        return g[0]
+    xp = run.kind.xp
+    present = xp.astype(run.mask, xp.int32)
+    first = run.mask & (xp.cumulative_sum(present, axis=0) == 1)
+    return xp.sum(xp.where(first[..., None], g, run.kind.zeros(())), axis=0)

@@ -50,8 +50,8 @@ def scan(
     at_zero = not any(isinstance(s, Symbol) for s in begins)
     if not at_zero and not all(isinstance(s, Symbol) for s in begins):
         raise InputError("initial states: give symbols for all, or sizes for all")
-    if lengths is not None and not isinstance(x._record().get("operation"), KeepSteps):
-        x = x.builder.apply(KeepSteps(), x, lengths)  # what stands in the padding may be anything
+    if lengths is not None and x._record()["role"] == "data":
+        x = x.builder.apply(KeepSteps(), x, lengths)  # what the user put into the padding may be anything
     inputs = [x, *([] if at_zero else begins), *(parameters[name] for name in cell.parameters)]
     inputs += [] if lengths is None else [lengths]
     settings: dict[str, Any] = {"reverse": reverse, "remember": remember, "masked": lengths is not None, "label": label}

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from everygrad.engines import Array
 from everygrad.graph.graph import Node
+from everygrad.graph.time.loop import divided, stacked_weights
 from everygrad.graph.time.phases import Packed, Task
-from everygrad.graph.time.run import Run, divided, stacked_weights
+from everygrad.graph.time.run import Run
 from everygrad.jacobians import Dense, Identity, Weight
 
 Arrays = dict[str, Array]

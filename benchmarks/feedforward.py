@@ -1,18 +1,59 @@
-"""Who else can compute every gradient of a feed-forward network, and the matrix products alone.
+"""Feed-forward networks that are timed, and who else can compute every gradient of one; the products alone.
 
 Each function takes a `Problem` and returns a function without arguments that does the work once and
 returns the gradients by name. Who gives parameter gradients only says so in its name.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import everygrad as eg
-from benchmarks.cases import Problem
 
 Work = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network of these sizes on a batch of so many samples."""
+
+    name: str
+    sizes: tuple[int, ...]
+    batch: int
+    large: bool
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, B {self.batch}"
+
+
+CASES = (
+    Case("784-512-512-10", (784, 512, 512, 10), 256, True),
+    Case("64-128-128-10", (64, 128, 128, 10), 64, False),
+    Case("64-32-16-10 (the demo's)", (64, 32, 16, 10), 32, False),
+    Case("256 x 8 layers-10", (256, *(256,) * 7, 10), 256, True),
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One case with its numbers."""
+
+    case: Case
+    net: eg.FeedForward
+    params: dict[str, np.ndarray]
+    x: np.ndarray
+    y: np.ndarray
+
+
+def problem(case: Case, seed: int = 0) -> Problem:
+    """The numbers of a case, the same in every run."""
+    rng = np.random.default_rng(seed)
+    net = eg.FeedForward(case.sizes, activation="tanh")
+    x = rng.standard_normal((case.batch, case.sizes[0]), dtype=np.float32)
+    return Problem(case, net, net.init(seed, np.float32), x, rng.integers(0, case.sizes[-1], case.batch))
 
 
 def ours(p: Problem) -> Work:

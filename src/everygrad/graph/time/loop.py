@@ -1,0 +1,96 @@
+"""The loop forward: a cell's values, step by step, of what has to be done step by step."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import accumulate, pairwise
+
+from everygrad.engines import Array, namespace
+from everygrad.engines.loop import Arrays, scan
+from everygrad.engines.pool import matmul
+from everygrad.graph.operation import Shape
+from everygrad.graph.time.cell import Cell
+from everygrad.graph.time.phases import Packed, Task, singly
+
+MASK = "mask of the steps"
+"""Among the arrays of a loop; no quantity has a name with spaces."""
+
+
+def loop(
+    cell: Cell,
+    tasks: tuple[Task, ...],
+    kept: Collection[str],
+    values: Arrays,
+    shapes: dict[str, Shape],
+    first: Arrays,
+    mask: Array | None,
+) -> Arrays:
+    """Run the tasks step by step, add the values that are ``kept``, and return the states after the last step.
+
+    ``shapes`` takes the feature shapes of all quantities of the loop.
+    """
+    xp = namespace(values[cell.input])
+    looped = {node.name for node in singly(tasks)}
+    steps = [step_of(task, values, 0) for task in tasks]
+    shared = {name: value for name, value in values.items() if not cell.graph.by_name[name].lead}
+    read = {name for node in singly(tasks) for name in node.inputs} | {name for name, _ in cell.states}
+    xs = {name: value for name, value in values.items() if name in read and name not in shared}
+    if mask is not None:
+        xs[MASK] = mask
+    # without a mask, what is carried is the new state itself
+    carried = {previous: name for name, previous in cell.states if mask is not None or name not in looped}
+    keep = (looped & set(kept)) - set(carried.values())
+
+    def body(before: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
+        now = {**shared, **x, **before}
+        for step in steps:
+            step(now)
+        after = {previous: now[name] for name, previous in cell.states}
+        if mask is not None:
+            after = {n: xp.where(x[MASK][..., None], s, before[n]) for n, s in after.items()}
+        if not shapes:
+            shapes.update({name: tuple(now[name].shape[1:]) for name in looped})
+        return after, {**{n: now[n] for n in keep}, **{p: after[p] for p in carried}}
+
+    last, stacked = scan(body, first, xs, values[cell.input].shape[0])
+    values.update({name: stacked[name] for name in keep})
+    for name, previous in cell.states:
+        sequence = stacked[previous] if previous in carried else stacked[name]
+        states = xp.concat([first[previous][None], sequence], axis=0)  # s_0 ... s_T: both are views of it
+        values[previous] = states[:-1]
+        if name in looped:
+            values[name] = states[1:]
+    return last
+
+
+def step_of(task: Task, given: Mapping[str, Array], extra: int) -> Callable[[Arrays], None]:
+    """A function that adds a task's values; ``extra`` leading axes (1 when all steps are taken at once).
+
+    ``given`` has the parameters: packed weights are joined here, once, not at each step.
+    """
+    if isinstance(task, Packed):
+        vector, names = task.vector, [node.name for node in task.nodes]
+        weights, sizes = stacked_weights(task, given).T, [given[name].shape[0] for name in task.weights]
+
+        def packed(values: Arrays) -> None:
+            values.update(zip(names, divided(sizes, matmul(values[vector], weights)), strict=True))
+
+        return packed
+    assert task.operation is not None
+    name, inputs, value = task.name, task.inputs, task.operation.value
+    leads = tuple(lead + extra if lead else 0 for lead in task.leads)
+
+    def single(values: Arrays) -> None:
+        values[name] = value([values[i] for i in inputs], leads)
+
+    return single
+
+
+def divided(sizes: Iterable[int], whole: Array) -> list[Array]:
+    """Views of consecutive parts of the last axis, of these sizes."""
+    ends = list(accumulate(sizes, initial=0))
+    return [whole[..., start:stop] for start, stop in pairwise(ends)]
+
+
+def stacked_weights(task: Packed, values: Mapping[str, Array]) -> Array:
+    """[W_i; W_f; ...], one below the other."""
+    weights = [values[name] for name in task.weights]
+    return namespace(weights[0]).concat(weights, axis=0)
