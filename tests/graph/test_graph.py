@@ -7,7 +7,10 @@ from everygrad.graph import ELEMENTWISE, LOSSES, OPERATIONS, Graph, Node, graph,
 from everygrad.graph.affine import Affine
 from everygrad.graph.arithmetic import Add
 from everygrad.graph.elementwise import RULES
+from everygrad.graph.losses import Reduce, SquaredError
 from everygrad.graph.reduction import Reduction
+from everygrad.graph.time import Scan
+from tests.graph.time.cells import elman
 
 
 def diamond():
@@ -110,11 +113,20 @@ def test_a_broken_graph_is_refused():
 
 
 def test_the_output_of_an_operation_leads_as_its_longest_input():
-    assert [Add().lead(leads) for leads in ([], [0, 0], [0, 1], [2, 1])] == [0, 0, 1, 2]
+    assert [Add().lead(leads) for leads in ([], [0, 0], [0, 1], [2, 0], [2, 2])] == [0, 0, 1, 2, 2]
+
+
+@pytest.mark.parametrize("op", [Add(), SquaredError(), Reduce(), Affine()], ids=lambda op: op.name)
+def test_samples_do_not_meet_steps(op):
+    """(batch, n) beside (batch, time, n) would be aligned from behind: wrongly, and silently if batch = time."""
+    for leads in ([1, 2], [2, 1], [2, 0, 1]):
+        with pytest.raises(InputError, match=rf"^{op.name} joins a quantity of each sample with one of each sample"):
+            op.lead(leads)
 
 
 def test_different_operations_have_different_hashes():
-    assert len({hash(operation(name)) for name in OPERATIONS}) == len(OPERATIONS)
+    made = [Scan(elman()) if name == "scan" else operation(name) for name in OPERATIONS]
+    assert len(set(map(hash, made))) == len(OPERATIONS)
 
 
 def test_memo_is_kept_with_the_graph():
@@ -129,11 +141,13 @@ def test_the_table_makes_every_operation_again():
     assert set(OPERATIONS) - set(ELEMENTWISE) - set(LOSSES) == {
         *("add", "subtract", "multiply", "divide", "affine"),
         *("select", "concatenate", "flatten", "transpose", "sum", "dot", "reduce"),
+        *("embedding", "at_step", "mean_over_time", "keep_steps", "step_weight"),
+        "scan",
     }
     assert set(LOSSES) == {"softmax_cross_entropy", "binary_cross_entropy", "squared_error"}
     assert len(ELEMENTWISE) == 17
     for name in OPERATIONS:
-        op = operation(name)
+        op = operation(name, cell=elman()) if name == "scan" else operation(name)
         assert op.name == name
         again = operation(name, **op.attributes)
         assert dict(again.attributes) == dict(op.attributes)

@@ -1,16 +1,17 @@
 """The second verb: the gradient of every quantity, in one sweep over the trace (rule 1)."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import numpy as np
 
+from everygrad.backprop.collect import collect, pulled
+from everygrad.backprop.direct import Direct
 from everygrad.backprop.finite import all_finite, complain
 from everygrad.backprop.forward import Network, forward
 from everygrad.backprop.gradients import Gradients
-from everygrad.backprop.plan import Edge
-from everygrad.backprop.scans import sent, sweep
+from everygrad.backprop.scans import Family, sent, sweep
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array
 from everygrad.engines.arrays import detached, is_floating
@@ -45,26 +46,20 @@ def backward(trace: Trace, of: str | None = None, seed: Array | None = None, che
             f"must be like {start!r}: {tuple(L.shape)}, {L.dtype}"
         )
     found = {start: detached(seed)}
-    heads = {family.head: family for family in trace.plan.scans}
     sweeps: dict[str, Sweep] = {}
     arrived: dict[str, dict[str, Array]] = {}
+
+    def through(family: Family) -> Iterable[tuple[str, Array]]:
+        here = {node.name: found[node.name] for node in family.nodes if node.name in found}
+        if not here:
+            return ()
+        arrived[family.label] = here
+        sweeps[family.label], shown = sweep(family, trace.runs[family.label], here)
+        found.update(shown)
+        return sent(family, sweeps[family.label])
+
     with np.errstate(all="ignore"), using(trace.plan.pool):  # whatever is not finite is reported below, with its name
-        for user, edges in trace.plan.sweep:
-            if user in heads:
-                family = heads[user]
-                arrived[family.label] = {n.name: found[n.name] for n in family.nodes if n.name in found}
-                if arrived[family.label]:
-                    swept, shown = sweep(family, trace.runs[family.label], found)
-                    sweeps[family.label] = swept
-                    found |= shown
-                    for name, term in sent(family, swept):
-                        if graph.by_name[name].role != "constant":
-                            found[name] = found[name] + term if name in found else term
-            elif user in found:
-                for edge in edges:
-                    if edge.always or trace.differentiable(edge.node, edge.slot):
-                        term = _term(trace, edge, found[user])
-                        found[edge.name] = found[edge.name] + term if edge.name in found else term
+        collect(trace, found, through)
         gradient = {}
         for node in trace.nodes:
             if node.name in found:
@@ -77,12 +72,7 @@ def backward(trace: Trace, of: str | None = None, seed: Array | None = None, che
                 order = [n.name for n in reversed(trace.nodes) if n.name in gradient]
                 complain(gradient, order, "all values are finite, but the gradient of")
     arrays = MappingProxyType(gradient)
-    return Gradients(trace, start, arrays, MappingProxyType(sweeps), MappingProxyType(arrived))
-
-
-def _term(trace: Trace, edge: Edge, g: Array) -> Array:
-    """What one use of a quantity adds to its gradient: (∂u/∂v)ᵀ ∂L/∂u."""
-    return trace.local(edge.node, edge.slot).pull(g, total=edge.shared)
+    return Gradients(trace, start, arrays, MappingProxyType(sweeps), Direct(trace, arrays, arrived))
 
 
 def contributions(gradients: Gradients, name: str) -> Mapping[str, Array]:
@@ -97,15 +87,18 @@ def contributions(gradients: Gradients, name: str) -> Mapping[str, Array]:
     terms: dict[str, Array] = {}
     uses: Counter[str] = Counter()
     for family in trace.plan.scans:
-        for i, (read, term) in enumerate(sent(family, gradients.sweeps[family.label]), start=1):
+        parts = sent(family, gradients.sweeps[family.label]) if family.label in gradients.sweeps else ()
+        for read, term in parts:
             if read == name:
-                terms[f"scan {family.label}" if f"scan {family.label}" not in terms else f"scan {family.label} ({i})"] = term
+                user = f"scan {family.label}"
+                uses[user] += 1
+                terms[f"{user} ({uses[user]})" if uses[user] > 1 else user] = term
     for user, edges in reversed(trace.plan.sweep):
         for edge in edges:
             if edge.name == name and user in gradients.arrays and trace.differentiable(edge.node, edge.slot):
                 uses[user] += 1
                 key = f"{user} ({uses[user]})" if uses[user] > 1 else user
-                terms[key] = _term(trace, edge, gradients.arrays[user])
+                terms[key] = pulled(trace, edge, gradients.arrays[user])
     return MappingProxyType(terms)
 
 

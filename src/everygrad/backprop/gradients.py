@@ -8,8 +8,6 @@ from typing import final
 
 import numpy as np
 
-from everygrad.backprop.direct import Direct
-from everygrad.backprop.scans import Arrived
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array, to_numpy
 from everygrad.errors import UnknownNameError
@@ -23,20 +21,15 @@ class Gradients(Mapping[str, Array]):
 
     Iterate over the names, index by name or alias, ``print`` for a table of name, shape and norm. Arrays
     may share memory with each other (through a sum, the gradient passes as it is) and with the trace:
-    copy before writing to one. Over time they are *total* gradients, through all later steps; `direct` has the
-    part that arrives at each step itself. ``sweeps``: each scan's, by its label, and ``arrived``, what it got.
+    copy before writing to one. Over time they are *total* gradients, through all later steps; ``direct`` has
+    the part that arrives at each step itself (see `Direct`). ``sweeps``: those inside each scan, by its label.
     """
 
     trace: Trace
     of: str
     arrays: MappingProxyType[str, Array]
     sweeps: Mapping[str, Sweep] = field(default_factory=dict)
-    arrived: Arrived = field(default_factory=dict)
-
-    @property
-    def direct(self) -> Direct:
-        """The direct gradients of what is inside a recurrence, or goes into one: ``g.direct["h"]``. See `Direct`."""
-        return Direct(self.trace, self.arrays, self.arrived)
+    direct: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def loss(self) -> Array:

@@ -9,9 +9,6 @@ from everygrad.errors import InputError
 from everygrad.graph import Node
 from everygrad.graph.time import Run, Scan, Segments, Sweep
 
-Arrived = Mapping[str, Mapping[str, Array]]
-"""Label of a scan -> what arrived at its nodes from outside: name of the node -> gradient."""
-
 
 @final
 @dataclass(frozen=True, slots=True)
