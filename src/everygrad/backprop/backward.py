@@ -70,7 +70,8 @@ def backward(trace: Trace, of: str | None = None, seed: Array | None = None, che
             ends = [n.name for n in trace.nodes if n.operation is None and n.name in gradient]
             if not all(all_finite(gradient[name]) for name in ends):
                 order = [n.name for n in reversed(trace.nodes) if n.name in gradient]
-                complain(gradient, order, "all values are finite, but the gradient of")
+                leads = {n.name: n.lead for n in trace.nodes}
+                complain(gradient, order, "all values are finite, but the gradient of", leads)
     arrays = MappingProxyType(gradient)
     return Gradients(trace, start, arrays, MappingProxyType(sweeps), Direct(trace, arrays, arrived))
 

@@ -28,15 +28,21 @@ def all_finite(x: Array) -> bool:
     return bool(xp.all(xp.isfinite(x)))
 
 
-def complain(arrays: Mapping[str, Array], names: Iterable[str], what: str) -> None:
-    """Raise `NonFiniteError` for the first of ``names`` whose array is not finite, if any."""
+def complain(
+    arrays: Mapping[str, Array], names: Iterable[str], what: str, leads: Mapping[str, int] | None = None
+) -> None:
+    """Raise `NonFiniteError` for the first of ``names`` whose array is not finite, if any.
+
+    ``leads``: how many leading axes each has; with two, the second is time, and the earliest step is named.
+    """
     for name in names:
         if all_finite(arrays[name]):
             continue
         x = to_numpy(arrays[name])
-        bad = ~np.isfinite(x)
-        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        bad = np.argwhere(~np.isfinite(x))
+        over_time = (leads or {}).get(name) == 2
+        index = tuple(map(int, bad[bad[:, 1].argmin()] if over_time else bad[0]))
         where = f"[{', '.join(map(str, index))}]" if index else ""
-        others = int(bad.sum()) - 1
-        more = f", and {others} more of {x.size}" if others else ""
-        raise NonFiniteError(f"{what} {name!r} is not finite: {name}{where} = {x[index]}{more}")
+        first = f" (sample {index[0]}, first at time step {index[1]})" if over_time else ""
+        more = f", and {len(bad) - 1} more of {x.size}" if len(bad) > 1 else ""
+        raise NonFiniteError(f"{what} {name!r} is not finite: {name}{where} = {x[index]}{first}{more}")

@@ -58,9 +58,21 @@ def forward(
     with np.errstate(all="ignore"), using(todo.pool):  # whatever is not finite is reported below, with its name
         runs = evaluate(todo.nodes, values, todo.foreign)
         if check_finite and not all(all_finite(values[name]) for name in todo.looked_at):
-            complain(values, [n.name for n in todo.nodes if n.operation is None], "the array")
-            complain(values, [n.name for n in todo.nodes], "the inputs are finite, but the quantity")
+            leads = {n.name: n.lead for n in todo.nodes}
+            given = {n.name: values[n.name] for n in todo.nodes if n.operation is None} | _emptied(graph, values)
+            complain(given, given, "the array", leads)
+            complain(values | given, leads, "the inputs are finite, but the quantity", leads)
     return Trace(graph, todo, MappingProxyType(values), kind, MappingProxyType(runs))
+
+
+def _emptied(graph: Graph, values: Mapping[str, Array]) -> dict[str, Array]:
+    """The data that are read only after their padding was emptied, as they are read: the padding is nobody's fault."""
+    found = {}
+    for name in graph.data:
+        users = [graph.by_name[user] for user, _ in graph.consumers[name] if user in values]
+        if users and all(user.operation is not None and user.operation.prepares for user in users):
+            found[name] = values[users[0].name]
+    return found
 
 
 def _compare_shape(node: Node, values: Mapping[str, Array]) -> None:

@@ -27,9 +27,7 @@ class Builder:
         self.code = code  # of the user's function, whose variables name the quantities
         self.frame: FrameType | None = None  # that function at work, found at its first operation
 
-    def given(
-        self, name: str | None, role: Role, constant: float | None = None, lead: int | None = None
-    ) -> "Symbol":
+    def given(self, name: str | None, role: Role, constant: float | None = None, lead: int | None = None) -> "Symbol":
         """A new quantity that is not computed; data have one leading axis, the samples, or two with time."""
         lead = (1 if role == "data" else 0) if lead is None else lead
         self.nodes.append({"name": name, "role": role, "constant": constant, "lead": lead, "inputs": ()})
@@ -206,7 +204,9 @@ class Symbol:
         return f"Symbol({self._record()['name'] or self.position})"
 
 
-def graph(function: Callable[..., Any], parameters: Iterable[str] | None = None) -> Graph:
+def graph(
+    function: Callable[..., Any], parameters: Iterable[str] | None = None, sequences: Iterable[str] = ()
+) -> Graph:
     """The graph of an ordinary Python function of symbols.
 
     Positional arguments are data (one row per sample), keyword-only arguments are parameters (shared
@@ -222,26 +222,31 @@ def graph(function: Callable[..., Any], parameters: Iterable[str] | None = None)
     Quantities take the names of the function's local variables (``h1``, ``a2``; a list ``hs`` gives
     ``hs0``, ``hs1``...) unless ``.named()`` gave one; the rest are called after their operation, and
     what the function returns is called ``loss`` if it has no name.
-    ``parameters`` names the parameters instead, for functions without keyword-only arguments.
+    ``parameters`` names the parameters instead, for functions without keyword-only arguments. ``sequences`` names the
+    data that have a time axis, (batch, time, ...), as `everygrad.ops.scan` reads them.
     The function returns the quantity to differentiate, a dict of named quantities whose last one it
     is, or a tuple likewise. Raises `InputError` for ``*args``, foreign objects, or a wrong result.
     """
     builder = Builder(getattr(inspect.unwrap(function), "__code__", None))
     named = None if parameters is None else set(parameters)
+    over_time = {sequences} if isinstance(sequences, str) else set(sequences)
     positional, keyword = [], {}
     for argument in inspect.signature(function).parameters.values():
         if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
             raise InputError(f"{argument}: the arguments of a graph's function must be named one by one")
         only_keyword = argument.kind == argument.KEYWORD_ONLY
         is_parameter = only_keyword if named is None else argument.name in named
-        symbol = builder.given(argument.name, "parameter" if is_parameter else "data")
+        lead = 2 if argument.name in over_time and not is_parameter else None
+        symbol = builder.given(argument.name, "parameter" if is_parameter else "data", lead=lead)
         if only_keyword:
             keyword[argument.name] = symbol
         else:
             positional.append(symbol)
-    unknown = (named or set()) - {record["name"] for record in builder.nodes}
-    if unknown:
-        raise InputError(f"parameters {sorted(unknown)} are not arguments of {getattr(function, '__name__', function)}")
+    for what, asked, role in (("parameters", named or set(), "parameter"), ("sequences", over_time, "data")):
+        unknown = asked - {record["name"] for record in builder.nodes if record["role"] == role}
+        if unknown:
+            called = getattr(function, "__name__", function)
+            raise InputError(f"{what} {sorted(unknown)} are not arguments of {called}")
 
     output = _output(function(*positional, **keyword))
     builder.name_by_variables()

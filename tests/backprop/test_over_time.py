@@ -1,0 +1,77 @@
+"""Passes over graphs with scans: the message for what is not finite, contributions, and the direct gradients."""
+
+import numpy as np
+import pytest
+
+import everygrad as eg
+from everygrad.checks.tolerance import assert_close
+from everygrad.errors import InputError, NonFiniteError, UnknownNameError
+
+RNG = np.random.default_rng(0)
+X, Y, LENGTHS = RNG.normal(size=(4, 20, 2)), np.array([0, 1, 0, 1]), np.array([20, 7, 5, 1])
+
+
+def ragged() -> eg.Recurrent:
+    return eg.Recurrent(eg.Elman(2, 3, activation="relu"), outputs=2, lengths=True)
+
+
+def test_the_first_time_step_that_is_not_finite_is_named() -> None:
+    net = ragged()
+    params = net.init(0)
+    params["W"] = params["W"] * 1e30
+    x = X.copy()
+    x[1, 7:] = np.nan  # padding is nobody's fault
+    values = np.zeros((20, 3))
+    h = np.zeros(3)
+    with np.errstate(all="ignore"):
+        for t in range(20):
+            values[t] = params["U"] @ x[0, t] + params["b"] + params["W"] @ h
+            h = np.maximum(values[t], 0)
+    first = int(np.flatnonzero(~np.isfinite(values).all(1))[0])
+    with pytest.raises(
+        NonFiniteError, match=rf"the quantity 'a' is not finite: a\[0, {first}, .*first at time step {first}"
+    ):
+        eg.gradients(net, params, x, Y, LENGTHS)
+
+
+def test_a_step_of_the_input_that_is_not_finite_is_named() -> None:
+    x = X.copy()
+    x[2, 3, 1], x[0, 9, 0] = np.nan, np.inf
+    with pytest.raises(
+        NonFiniteError, match=r"the array 'x' is not finite: x\[2, 3, 1\] = nan \(sample 2, first at time step 3"
+    ):
+        eg.gradients(ragged(), ragged().init(0), x, Y, LENGTHS)
+
+
+def test_contributions_of_what_goes_into_scans_and_out_of_them_add_up() -> None:
+    net = eg.Recurrent(eg.GRU(2, 3), outputs=2, layers=2, bidirectional=True, read="mean")
+    g = eg.gradients(net, net.init(1), X, Y)
+    for name in ("x", "h_l0_both", "U_r_l0", "V"):
+        terms = eg.contributions(g, name)
+        assert_close(sum(terms.values()), g[name], name=name)
+    assert set(eg.contributions(g, "x")) == {"scan l0", "scan l0_reverse"}
+
+
+def test_a_label_belongs_to_one_scan() -> None:
+    cell = eg.Elman(2, 3).cell
+
+    def two(x, *, U, b, W):
+        shared = {"U": U, "b": b, "W": W}
+        first = eg.ops.scan(cell, x, shared, {"h": 3}, suffix="_1")
+        second = eg.ops.scan(cell, x, shared, {"h": 3}, reverse=True, suffix="_2")
+        return eg.ops.reduce(eg.ops.sum(first.end["h"] * second.end["h"]))
+
+    graph = eg.graph(two, sequences=("x",))
+    params = {name: RNG.normal(size=shape) for name, shape in eg.Elman(2, 3).shapes.items()}
+    with pytest.raises(InputError, match="two different scans have the label 'l0'"):
+        eg.gradients(graph, params, X)
+
+
+def test_what_no_scan_is_made_of_has_no_direct_gradient() -> None:
+    net = ragged()
+    g = eg.gradients(net, net.init(0), X, Y, LENGTHS)
+    assert "V" not in g.direct
+    with pytest.raises(UnknownNameError, match="'V' has no direct gradient apart from its total one"):
+        g.direct["V"]
+    assert set(g.direct) == {"x", "x_kept", "U", "b", "W", "a", "h", "h_end"}
+    assert g.direct is g.direct
