@@ -386,6 +386,47 @@ def test_targets_of_binary_cross_entropy(target):
     assert BinaryCrossEntropy().data_problems(1, target, [(1,), ()]) == [message]
 
 
+def test_labels_and_distributions_over_time_are_told_apart_by_their_feature_shape():
+    """Two axes are labels of each step, or distributions of each sample."""
+    op = SoftmaxCrossEntropy()
+    labels = LABELS.reshape(2, 2)
+    assert op.data_problems(1, labels, [(3,), ()]) == []
+    assert op.data_problems(1, labels + 1, [(3,), ()]) == [
+        "class labels must be in [0, 3) for 3 outputs, got 3 at index (0, 1)"
+    ]
+    steps = P.reshape(2, 2, 3)
+    assert op.data_problems(1, steps, [(3,), (3,)]) == []
+    assert op.data_problems(1, P[:, None] * 2, [(3,), (3,)]) == [
+        "target distributions must be non-negative and sum to 1, sums range over [2, 2]"
+    ]
+    assert BinaryCrossEntropy().data_problems(1, steps, [(3,), (3,)]) == []
+    assert BinaryCrossEntropy().data_problems(1, -steps, [(3,), (3,)]) != []
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(
+    ("op", "target"),
+    [(SoftmaxCrossEntropy, LABELS), (SoftmaxCrossEntropy, P), (BinaryCrossEntropy, P), (SquaredError, T)],
+)
+def test_one_prediction_or_one_target_for_all_steps(op, target, reduction):
+    z, t = Z.reshape(2, 2, K), target.reshape(2, 2, *target.shape[1:])
+    for xs, leads in (([Z[0], t], [0, 2]), ([z, target[0]], [2, 0])):
+        every = [np.broadcast_to(x, (2, 2, *np.shape(x))) if not lead else x for x, lead in zip(xs, leads, strict=True)]
+        assert_close(np.asarray(op(reduction).value(xs, leads)), np.asarray(op(reduction).value(every, [2, 2])))
+        assert_local(op(reduction), xs, leads)
+
+
+@pytest.mark.parametrize("weight", WEIGHTS, ids=["plain", "weighted"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_reduce_over_steps(reduction, weight):
+    losses = rng.normal(size=(2, 2))
+    xs = [losses] if weight is None else [losses, weight.reshape(2, 2)]
+    flat = reduced(losses.ravel().tolist(), reduction, weight)
+    found = np.asarray(Reduce(reduction).value(xs, [2] * len(xs)))
+    assert_close(found, flat.reshape(found.shape))
+    assert_local(Reduce(reduction), xs, [2] * len(xs))
+
+
 @pytest.mark.parametrize(("w", "good"), [([0.0, 0.0], False), ([-1.0, 2.0], False), ([0.0, 1.0], True)])
 def test_sample_weights(w, good):
     expected = [] if good else ["sample weights must be non-negative and must not all be zero"]
@@ -459,7 +500,8 @@ def test_leading_axes_and_flags():
     for op in (SoftmaxCrossEntropy, SquaredError, BinaryCrossEntropy, Reduce):
         assert op("mean").lead([1, 1]) == op("sum").lead([1, 1]) == 0
         assert op("none").lead([1, 1]) == 1
-        assert op("none").lead([1, 2]) == 2
+        assert op("none").lead([2, 2]) == op("none").lead([0, 2]) == 2
+        assert op("mean").lead([2, 2]) == 0
         assert op().shows_nonfinite
         assert not op().keeps_finite
 

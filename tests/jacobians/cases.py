@@ -5,7 +5,20 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from everygrad.engines import Kind, kind_of
-from everygrad.jacobians import Dense, Diagonal, Identity, Jacobian, Product, Row, Selection, Sum, Weight, Zero
+from everygrad.jacobians import (
+    Dense,
+    Diagonal,
+    Identity,
+    Jacobian,
+    Lookup,
+    Mixture,
+    Product,
+    Row,
+    Selection,
+    Sum,
+    Weight,
+    Zero,
+)
 from tests.jacobians import oracle
 
 
@@ -81,6 +94,21 @@ class Maker:
         x, own = self.array((*batch, columns))
         return Case(Weight(M.J, own), oracle.weight(M.A, x))
 
+    def whole(self, batch, below):
+        """Whole numbers twice: for the oracle and, in the library, for the operator."""
+        x = np.array(self.rng.integers(0, below, batch))
+        own = self.convert(x)
+        self.made.append((x, own))
+        return x, own
+
+    def lookup(self, M, batch, rows):
+        x, own = self.whole(batch, rows)
+        return Case(Lookup(M.J, own, rows), oracle.mixture(M.A, oracle.one_hot(x, rows)))
+
+    def mixture(self, M, batch, rows):
+        x, own = self.array((*batch, rows))
+        return Case(Mixture(M.J, own), oracle.mixture(M.A, x))
+
     def sum(self, *terms):
         return Case(Sum(tuple(t.J for t in terms)), oracle.total(*(t.A for t in terms)))
 
@@ -106,6 +134,10 @@ class Maker:
                 rows, columns = ins
                 M = self.diagonal(batch, outs) if outs == (rows,) else self.dense(batch, outs, (rows,))
                 return self.weight(M, batch, columns)
+            case "Lookup" | "Mixture":
+                rows, *columns = ins
+                M = self.diagonal(batch, outs) if list(outs) == columns else self.dense(batch, outs, tuple(columns))
+                return (self.lookup if name == "Lookup" else self.mixture)(M, batch, rows)
             case "Sum":
                 return self.sum(self.dense(batch, outs, ins), self.any_selection(outs, ins))
             case "Product":
@@ -113,7 +145,8 @@ class Maker:
         raise AssertionError(name)
 
 
-NAMES = ("Identity", "Zero", "Diagonal", "Dense", "Selection", "Row", "Weight", "Sum", "Product")
+NAMES = ("Identity", "Zero", "Diagonal", "Dense", "Selection", "Row", "Weight", "Lookup", "Mixture", "Sum", "Product")
+MATRICES = {"Weight", "Lookup", "Mixture"}  # types of a quantity with respect to a matrix
 BATCHES = ((), (3,), (2, 3))
 
 
@@ -143,6 +176,22 @@ def _per_batch():
         yield f"weight-{b}-matrix", lambda m, b=b: m.weight(m.dense(b, (3,), (2, 2)), b, 2)
         yield f"weight-{b}-zero", lambda m, b=b: m.weight(m.zero((2,), (3,)), b, 2)
         yield f"weight-{b}-lazy", lambda m, b=b: m.weight(_lazy_chain(m, b), b, 2)
+        for kind in ("lookup", "mixture"):
+            yield f"{kind}-{b}-identity", lambda m, b=b, kind=kind: getattr(m, kind)(m.identity((3,)), b, 4)
+            yield f"{kind}-{b}-diagonal", lambda m, b=b, kind=kind: getattr(m, kind)(m.diagonal(b, (3,)), b, 2)
+            yield f"{kind}-{b}-shared-dense", lambda m, b=b, kind=kind: getattr(m, kind)(m.dense((), (2,), (3,)), b, 4)
+            yield f"{kind}-{b}-shared-rows", lambda m, b=b, kind=kind: getattr(m, kind)(m.dense(b, (2,), (3,)), (), 4)
+            yield f"{kind}-{b}-row", lambda m, b=b, kind=kind: getattr(m, kind)(m.row(b, (3,), ()), b, 2)
+            yield f"{kind}-{b}-of-numbers", lambda m, b=b, kind=kind: getattr(m, kind)(m.identity(()), b, 3)
+            yield f"{kind}-{b}-of-matrices", lambda m, b=b, kind=kind: getattr(m, kind)(m.diagonal(b, (2, 2)), b, 3)
+            yield f"{kind}-{b}-one", lambda m, b=b, kind=kind: getattr(m, kind)(m.diagonal(b, (1,)), b, 1)
+            yield f"{kind}-{b}-lazy", lambda m, b=b, kind=kind: getattr(m, kind)(_lazy_chain(m, b), b, 2)
+            yield (
+                f"product-{b}-{kind}-first",
+                lambda m, b=b, kind=kind: m.product(
+                    getattr(m, kind)(m.dense((), (3,), (2,)), b, 3), m.dense((), (3, 2), (2,))
+                ),
+            )
         yield f"sum-{b}-shared-and-not", lambda m, b=b: m.sum(m.dense((), (3,), (3,)), m.diagonal(b, (3,)))
         yield (
             f"sum-{b}-2x3",
@@ -185,6 +234,10 @@ def _shared():
     yield "selection-repeats-3x2", lambda m: m.selection([5, 2, 5, -1], (3, 2), (2, 2))
     yield "selection-nothing", lambda m: m.selection([-1, -1], (3,))
     yield "weight-selection", lambda m: m.weight(m.selection([1, 1, -1], (2,)), (3,), 2)
+    yield "lookup-uneven", lambda m: m.lookup(m.diagonal((2, 1), (3,)), (1, 4), 5)
+    yield "mixture-uneven", lambda m: m.mixture(m.diagonal((2, 1), (3,)), (1, 4), 5)
+    yield "lookup-of-nothing", lambda m: m.lookup(m.zero((2,), (3,)), (3,), 2)
+    yield "sum-of-mixings", lambda m: m.sum(m.lookup(m.identity((3,)), (), 2), m.mixture(m.identity((3,)), (4,), 2))
     yield "weight-uneven", lambda m: m.weight(m.diagonal((2, 1), (3,)), (1, 4), 2)
     yield "sum-uneven", lambda m: m.sum(m.diagonal((2, 1), (3,)), m.diagonal((1, 4), (3,)), m.dense((4,), (3,), (3,)))
     yield "sum-shared", lambda m: m.sum(m.identity((4,)), m.selection([0, 2, 2, 1], (4,)))
@@ -198,19 +251,19 @@ CASES = dict([*_shared(), *_per_batch()])
 def fitting(left, right):
     """Shapes (out, mid, in) that J ∘ K can have when J is of the type ``left`` and K of the type ``right``."""
     outs, mid, ins = (3,), (4,), (2,)
-    if left == "Weight":
+    if left in MATRICES:
         mid = (3, 2)
     if right == "Row":
-        mid = (1, 1) if left == "Weight" else (1,)
+        mid = (1, 1) if left in MATRICES else (1,)
     if left == "Row":
         outs = (1,)
-    if right == "Weight":
+    if right in MATRICES:
         ins = (4, 2)
     if left in ("Identity", "Diagonal"):
         outs = mid
     if right in ("Identity", "Diagonal"):
         ins = mid
-    if left == right == "Weight":
+    if {left, right} <= MATRICES:
         ins = (2, 3)
     return outs, mid, ins
 
@@ -218,9 +271,9 @@ def fitting(left, right):
 def common(left, right):
     """Shapes (out, in) that J + K can have when J is of the type ``left`` and K of the type ``right``."""
     names = {left, right}
-    ins = (3, 2) if "Weight" in names else (3,)
+    ins = (3, 2) if MATRICES & names else (3,)
     if "Row" in names and names & {"Identity", "Diagonal"}:
-        ins = (1, 1) if "Weight" in names else (1,)
+        ins = (1, 1) if MATRICES & names else (1,)
     if names & {"Identity", "Diagonal"}:
         return ins, ins
     return (1,) if "Row" in names else (3,), ins

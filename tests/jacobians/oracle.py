@@ -62,6 +62,26 @@ def weight(M, h):
     return A
 
 
+def one_hot(index, rows):
+    c = np.zeros((*index.shape, rows))
+    for b in np.ndindex(index.shape):
+        c[(*b, index[b])] = 1.0
+    return c
+
+
+def mixture(M, c):
+    """T[p, (q, r)] = c[q] M[p, r]"""
+    outs, rows, columns = M.shape[-2], c.shape[-1], M.shape[-1]
+    batch = broadcast(M.shape[:-2], c.shape[:-1])
+    A = np.zeros((*batch, outs, rows * columns), np.result_type(M, c))
+    for b in np.ndindex(batch):
+        for p in range(outs):
+            for q in range(rows):
+                for r in range(columns):
+                    A[(*b, p, q * columns + r)] = sample_of(c, 1, b)[q] * sample_of(M, 2, b)[p, r]
+    return A
+
+
 def total(*terms):
     batch = broadcast(*(A.shape[:-2] for A in terms))
     result = np.zeros((*batch, *terms[0].shape[-2:]), np.result_type(*terms))

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from everygrad.checks.tolerance import assert_close
-from everygrad.jacobians import ADD, COMPOSE, TYPES, Diagonal, Product, Sum, Weight
+from everygrad.jacobians import ADD, COMPOSE, TYPES, Diagonal, Lookup, Mixture, Product, Sum, Weight
 from everygrad.jacobians.closure import FILE, closure_markdown
 from tests.jacobians import oracle
-from tests.jacobians.cases import NAMES, Maker, common, fitting
+from tests.jacobians.cases import MATRICES, NAMES, Maker, common, fitting
 
 # `Maker.of` builds a Sum of Dense + Selection and a Product of Dense ∘ Dense, which only the bare constructors keep
 # apart. So the rules "merged" make one Dense of nearly everything; these are the exceptions.
@@ -19,8 +19,7 @@ NOT_DENSE = {
     ("Sum", "Diagonal"): "Product",
     ("Sum", "Row"): "Product",
     ("Product", "Row"): "Product",
-    ("Weight", "Sum"): "Product",
-    ("Weight", "Product"): "Product",
+    **{(name, lazy): "Product" for name in MATRICES for lazy in ("Sum", "Product")},
     ("Row", "Sum"): "Row",
     ("Row", "Product"): "Row",
 }
@@ -67,12 +66,12 @@ def test_the_text_has_one_row_for_each_type():
     assert [line for line in lines if line.startswith("## ")] == ["## J ∘ K", "## J + K"]
     heads = [line for line in lines if line.startswith("| J \\ K")]
     assert heads == ["| J \\ K | " + " | ".join(NAMES) + " |"] * 2
-    assert [line for line in lines if line.startswith("|---")] == ["|---|---|---|---|---|---|---|---|---|---|"] * 2
+    assert [line for line in lines if line.startswith("|---")] == ["|---" * (len(NAMES) + 1) + "|"] * 2
     rows = [line for line in lines if line.startswith("| **")]
     assert [row.split("**")[1] for row in rows] == [*NAMES, *NAMES]
-    assert "| **Zero** | " + " | ".join(["Zero"] * 9) + " |" in rows
-    assert "| **Row** | Row | Zero | Row | Row | Row | Row | Weight | merged | merged |" in rows
-    assert "| **Weight** | Sum | Weight | Sum | Sum | Sum | Sum | Weight or Sum | merged | Sum |" in rows
+    assert "| **Zero** | " + " | ".join(["Zero"] * len(NAMES)) + " |" in rows
+    assert "| **Row** | Row | Zero | Row | Row | Row | Row | Weight | Lookup | Mixture | merged | merged |" in rows
+    assert "| **Weight** | Sum | Weight | Sum | Sum | Sum | Sum | Weight or Sum | Sum | Sum | merged | Sum |" in rows
     assert "" not in [cell.strip() for row in rows for cell in row.strip("|").split("|")]
     assert lines[lines.index("## J ∘ K") + 1] == lines[lines.index("## J + K") - 1] == ""
     assert closure_markdown().endswith("|\n")
@@ -91,11 +90,11 @@ def test_a_sum_has_the_type_that_the_table_says(left, right):
     J, K = built(ADD, left, right)
     gives = ADD.entries[type(J.J), type(K.J)].gives
     found = type(J.J + K.J).__name__
-    if left == right == "Weight":
-        assert gives == ("Weight", "Sum")
-        assert found == "Sum"  # two arrays h
-    elif gives == ("merged",):  # the Dense in a Sum takes up all but Weights and Products
-        assert found == ("Sum" if {"Weight", "Product"} & {left, right} else "Dense")
+    if left == right and left in MATRICES:
+        assert gives == (left, "Sum")
+        assert found == "Sum"  # two arrays h, or c, or two indices
+    elif gives == ("merged",):  # the Dense in a Sum takes up all but the types of a matrix and Products
+        assert found == ("Sum" if {*MATRICES, "Product"} & {left, right} else "Dense")
     else:
         assert (found,) == gives
 
@@ -145,6 +144,36 @@ def test_weights_whose_matrices_have_other_shapes_stay_apart():
     both = Weight(folded.J, h) + Weight(straight.J, h)
     assert type(both) is Sum
     assert_close(both.dense(), oracle.weight(oracle.total(folded.A, straight.A), h).reshape(both.shape))
+
+
+def test_lookups_and_mixtures_of_the_same_rows_add_their_matrices():
+    m = Maker(seed=1)
+    M, N, folded = m.dense((3,), (2,), (4,)), m.dense((), (2,), (4,)), m.dense((), (2,), (2, 2))
+    for one, copied in (
+        (m.lookup(M, (3,), 5).J, lambda J: Lookup(N.J, J.index.copy(), 5)),
+        (m.mixture(M, (3,), 5).J, lambda J: Mixture(N.J, J.c.copy())),
+    ):
+        both = one + one.with_matrix(N.J)
+        assert type(both) is type(one)
+        assert type(both.M).__name__ == "Dense"
+        apart = one + copied(one)
+        assert type(apart) is Sum
+        assert_close(both.dense(), apart.dense())
+        assert (one.with_matrix(folded.J)).in_shape == (5, 2, 2)
+    J = m.lookup(M, (3,), 5).J
+    assert type(J + Lookup(N.J, J.index, 5)) is Lookup
+    assert not J.same_rows(Lookup(N.J, J.index, 6))
+
+
+def test_a_lookup_takes_up_whatever_stands_before_it():
+    m = Maker(seed=4)
+    for w in (m.lookup(m.identity((3,)), (2,), 5), m.mixture(m.identity((3,)), (2,), 5)):
+        for front in (m.dense((), (4,), (3,)), m.selection([0, 2], (3,)), m.row((2,), (3,)), m.diagonal((2,), (3,))):
+            result = front.J @ w.J
+            assert type(result) is type(w.J)
+            assert result.same_rows(w.J)
+            assert result.M is front.J
+            assert_close(result.dense(), oracle.chain(front.A, w.A).reshape(result.shape))
 
 
 def test_a_chain_merges_from_the_seam():

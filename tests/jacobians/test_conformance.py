@@ -9,7 +9,7 @@ from everygrad.checks.tolerance import assert_close
 from everygrad.errors import UnsupportedError
 from everygrad.jacobians import Identity, Jacobian, Zero
 from tests.jacobians import oracle
-from tests.jacobians.cases import CASES, Maker
+from tests.jacobians.cases import CASES, MATRICES, Maker
 
 LEADS = ("batch", (), "more")
 
@@ -23,8 +23,8 @@ def case(request):
         np.testing.assert_array_equal(own, numbers)
 
 
-def holds_a_weight(J: Jacobian) -> bool:
-    return type(J).__name__ == "Weight" or any(holds_a_weight(part) for part in getattr(J, "parts", ()))
+def has_no_transpose(J: Jacobian) -> bool:
+    return type(J).__name__ in MATRICES or any(has_no_transpose(part) for part in getattr(J, "parts", ()))
 
 
 def vector(case, features, lead, seed=1):
@@ -130,6 +130,18 @@ def test_sample(case):
             assert_close(J.sample(b[0] - J.batch[0]).dense(), case.full[b])
 
 
+def test_at_a_time(case):
+    J = case.J
+    if not J.batch:
+        assert J.at(7) is J
+    for t in range(-J.batch[0], J.batch[0]) if J.batch else ():
+        there = J.at(t)
+        assert type(there) is type(J)
+        assert there.batch == J.batch[1:]
+        assert (there.out_shape, there.in_shape) == (J.out_shape, J.in_shape)
+        assert_close(there.dense(), case.full[t])
+
+
 def test_entries_and_nnz(case):
     one = case.J.sample((0,) * len(case.J.batch))
     A = case.A[(0,) * len(case.J.batch)]
@@ -155,7 +167,7 @@ def test_norm(case):
 
 def test_transpose(case):
     J = case.J
-    if holds_a_weight(J):
+    if has_no_transpose(J):
         with pytest.raises(UnsupportedError, match="has no transpose of this family: use pull"):
             _ = J.T
         return
@@ -210,6 +222,8 @@ STORED = {
     "weight-(3,)-identity": 6,
     "weight-(2, 3)-diagonal": 30,
     "weight-(3,)-shared-h": 20,
+    "mixture-(3,)-identity": 12,
+    "mixture-(2, 3)-diagonal": 30,
     "sum-(3,)-shared-and-not": 18,
     "product-(3,)-gather": 21,
 }

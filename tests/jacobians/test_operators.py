@@ -239,6 +239,12 @@ def test_samples_that_do_not_fit():
         J32.sample((0, 1))
     with raises(IndexError, "sample(0): the batch (2, 3) takes 2 indices, got 1"):
         Diagonal(np.ones((2, 3, 4))).sample(0)
+    with raises(IndexError, f"index 2 is out of range for size 2, in (2,) of the sizes (2,) of {text}"):
+        J32.at(2)
+    with raises(
+        IndexError, f"slice(0, 1, None) is not an integer, in an index of {text}: for slices take dense()[...]"
+    ):
+        J32.at(slice(0, 1))
     shared = Dense(np.ones((3, 2)))
     assert shared.sample(17) is shared
     assert shared.sample(()) is shared

@@ -1,7 +1,9 @@
 """Arguments against a graph: every mismatch found at once, before any number is computed."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, final
 
 import numpy as np
 
@@ -10,8 +12,11 @@ from everygrad.backprop.plan import Plan
 from everygrad.engines import Array, Kind, is_array, is_complex, kind_of, namespace
 from everygrad.engines.arrays import detached, is_floating, library, narrowed_by_jax, place
 from everygrad.errors import InputError, all_mismatches, unknown_name
-from everygrad.graph import Graph, Operation, Shape, ShapeProblem
-from everygrad.graph.losses import Loss
+from everygrad.graph import Graph, Node, Operation, Shape, ShapeProblem
+from everygrad.graph.steps import counting_problems
+
+Look = Callable[[Array], list[str]]
+"""What is wrong with the values of an array."""
 
 MOST_REMEMBERED = 64
 """Combinations of shapes remembered for one plan; batches of ever new sizes must not fill the memory."""
@@ -34,7 +39,8 @@ def bind(
 
     Only what the plan needs has to be given. ``expected`` are parameter shapes that a network knows
     beforehand. Raises one `InputError` with every problem: a missing, extra or unknown name, a wrong
-    type, library, dtype or shape, an empty or unequal batch, labels out of range.
+    type, library, dtype or shape, an empty or unequal batch, unequal numbers of steps, labels, tokens
+    or lengths out of range. Data without their padding (`Operation.prepares`) are computed here already.
     """
     given, problems = _by_name(graph, params, data, named)
     for node in plan.nodes:
@@ -61,37 +67,53 @@ def bind(
     return values, kind
 
 
-Remaining = tuple[str, Operation, int, list[Shape]]
-"""(name, operation, slot, its input shapes): whose values an operation wants to see each time."""
+@final
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What remains to be done for arrays whose shapes and dtypes fit.
+
+    ``prepared``: the nodes that only make data ready, to be computed first; ``looks``: (name, what it
+    tells of the array), for the arrays whose values are looked at each time.
+    """
+
+    prepared: tuple[Node, ...]
+    looks: tuple[tuple[str, Look], ...]
 
 
 def _compare(
     graph: Graph,
     plan: Plan,
-    values: Mapping[str, Array],
+    values: dict[str, Array],
     expected: Mapping[str, Shape],
     key: Any,
     problems: list[str],
 ) -> None:
     """Shapes and dtypes against the graph; what fits is remembered, so that the next batch is quick."""
+    found = len(problems)
     if values or not problems:
         _one_kind(graph, values, problems)
+    alike = len(problems) == found
     _expected_shapes(values, expected, problems)
-    _batches(graph, values, problems)
-    remaining = _shapes(plan, values, expected, problems)
+    steps, agree = _leading(graph, values, problems)
+    fit = _shapes(plan, values, expected, alike and agree, problems)
+    fit = replace(fit, looks=(*fit.looks, *_counting(plan, values, steps)))
     if problems:  # now the values too, to list everything at once
-        _look(remaining, values, problems)
+        _look(fit, values, problems)
     all_mismatches("arguments", problems)
     if len(plan.fits) >= MOST_REMEMBERED:
         plan.fits.clear()
-    plan.fits[key] = remaining
+    plan.fits[key] = fit
 
 
-def _look(remaining: Sequence[Remaining], values: Mapping[str, Array], problems: list[str]) -> None:
+def _look(fit: Fit, values: dict[str, Array], problems: list[str]) -> None:
     """The values that an operation wants to see; what is not finite is left to the pass, which says where."""
-    for name, operation, slot, shapes in remaining:
+    for node in fit.prepared:
+        assert node.operation is not None
+        values[node.name] = node.operation.value([values[name] for name in node.inputs], node.leads)
+    shown = {node.name: node.inputs[0] for node in fit.prepared}
+    for name, look in fit.looks:
         if all_finite(values[name]):
-            problems.extend(f"{name!r}: {text}" for text in operation.data_problems(slot, values[name], shapes))
+            problems.extend(f"{shown.get(name, name)!r}: {text}" for text in look(values[name]))
 
 
 def _by_name(
@@ -134,16 +156,24 @@ def _one_kind(graph: Graph, values: Mapping[str, Array], problems: list[str]) ->
             mine, other = library(value), library(values[first])
             hint = _NARROWED if narrowed_by_jax(value, values[first]) else ""
             problems.append(f"{name!r} is a {mine} array but {first!r} is {other}: use one library for all{hint}")
-        elif value.dtype != kind.dtype and (is_floating(value) or not _only_target(graph, name)):
+        elif value.dtype != kind.dtype and (is_floating(value) or not _may_be_whole(graph, name)):
             problems.append(f"{name!r} has dtype {value.dtype}, {first!r} has {kind.dtype}: use one dtype for all")
         elif place(value) != place(values[first]):
             problems.append(f"{name!r} is on {value.device}, {first!r} on {kind.device}: use one device for all")
 
 
-def _only_target(graph: Graph, name: str) -> bool:
-    """Whether the node enters losses only, as their target: then it may hold whole numbers."""
-    uses = graph.consumers[name]
-    return all(slot == 1 and isinstance(graph.by_name[user].operation, Loss) for user, slot in uses)
+def _may_be_whole(graph: Graph, name: str) -> bool:
+    """Whether every use of the node may hold whole numbers or booleans: labels, tokens, lengths, a mask."""
+    names = [name]
+    for reader in names:
+        for user, slot in graph.consumers[reader]:
+            node = graph.by_name[user]
+            slots = {slot, slot - len(node.inputs)}  # counted from the first or from the last
+            if node.operation is None or slots.isdisjoint(node.operation.whole):
+                return False
+            if node.operation.prepares and slot == 0:  # what comes out is of the same kind
+                names.append(user)
+    return True
 
 
 def _expected_shapes(values: Mapping[str, Array], expected: Mapping[str, Shape], problems: list[str]) -> None:
@@ -152,33 +182,56 @@ def _expected_shapes(values: Mapping[str, Array], expected: Mapping[str, Shape],
         problems.append(f"{name!r} has shape {tuple(values[name].shape)}, the network needs {expected[name]}")
 
 
-def _batches(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> None:
-    sizes: dict[str, int] = {}
+def _leading(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> tuple[int | None, bool]:
+    """The number of time steps, if there is one, and whether all data agree in samples and steps."""
+    found = len(problems)
+    sizes: tuple[dict[str, int], dict[str, int]] = ({}, {})
     for name in graph.data:
         if name not in values:
             continue
-        shape = tuple(values[name].shape)
+        shape, lead = tuple(values[name].shape), graph.by_name[name].lead
         if not shape:
             problems.append(f"{name!r} is a single number, expected one row per sample: {name}[None]")
+        elif len(shape) < lead:
+            problems.append(f"{name!r} has shape {shape}, expected (batch, time) first: {name}[None] for one sequence")
         elif shape[0] == 0:
             problems.append(f"{name!r} is an empty batch, shape {shape}: at least one sample is needed")
+        elif lead == 2 and shape[1] == 0:
+            problems.append(f"{name!r} has no time step, shape {shape}: at least one is needed")
         else:
-            sizes[name] = shape[0]
-    if len(set(sizes.values())) > 1:
-        listed = ", ".join(f"{name!r} has {n}" for name, n in sizes.items())
-        problems.append(f"data of different numbers of samples: {listed}")
+            for axis in range(min(lead, 2)):
+                sizes[axis][name] = shape[axis]
+    for what, size in zip(("samples", "time steps"), sizes, strict=True):
+        if len(set(size.values())) > 1:
+            listed = ", ".join(f"{name!r} has {n}" for name, n in size.items())
+            problems.append(f"data of different numbers of {what}: {listed}")
+    return next(iter(sizes[1].values()), None), len(problems) == found
+
+
+def _counting(plan: Plan, values: Mapping[str, Array], steps: int | None) -> Iterator[tuple[str, Look]]:
+    """The lengths and masks, each to be looked at once."""
+    seen = set()
+    for node in plan.nodes:
+        slot = None if node.operation is None else node.operation.counting
+        name = None if slot is None or slot >= len(node.inputs) else node.inputs[slot]
+        if name in values and name not in seen and steps is not None:
+            seen.add(name)
+            yield name, partial(counting_problems, steps=steps)
 
 
 def _shapes(
-    plan: Plan, values: Mapping[str, Array], expected: Mapping[str, Shape], problems: list[str]
-) -> list[Remaining]:
+    plan: Plan, values: Mapping[str, Array], expected: Mapping[str, Shape], prepare: bool, problems: list[str]
+) -> Fit:
     """Feature shapes through the graph, and the values that operations want to see.
 
     What depends on a failed node is not reported again, and what was reported against ``expected`` is taken
     as it should be, so that the other problems show too.
     """
     shapes: dict[str, Shape] = {}
-    remaining: list[Remaining] = []
+    prepared: list[Node] = []
+    looks: list[tuple[str, Look]] = []
+    known = set(values)  # before any operation but those that prepare data
+    reported: set[tuple[tuple[str, ...], str]] = set()
     for node in plan.nodes:
         if node.operation is None:
             if node.name in expected:
@@ -194,10 +247,29 @@ def _shapes(
         try:
             shapes[node.name] = node.operation.shape(inputs, node.leads)
         except ShapeProblem as problem:
-            problems.append(f"{node.name!r} from ({', '.join(node.inputs)}): {problem}")
+            text = str(problem)
+            if (node.inputs, text) not in reported:  # all quantities of a scan have the same one
+                reported.add((node.inputs, text))
+                problems.append(f"{node.name!r} from ({', '.join(node.inputs)}): {text}{_no_features(node, values)}")
             if problem.shape is not None:
                 shapes[node.name] = problem.shape
             continue
         if type(node.operation).data_problems is not Operation.data_problems:
-            remaining += [(n, node.operation, i, inputs) for i, n in enumerate(node.inputs) if n in values]
-    return remaining
+            look = node.operation.data_problems
+            looks += [(n, partial(_asked, look, i, inputs)) for i, n in enumerate(node.inputs) if n in known]
+        if prepare and node.operation.prepares and known.issuperset(node.inputs):
+            prepared.append(node)
+            known.add(node.name)
+    return Fit(tuple(prepared), tuple(looks))
+
+
+def _asked(look: Callable[..., list[str]], slot: int, shapes: list[Shape], x: Array) -> list[str]:
+    return look(slot, x, shapes)
+
+
+def _no_features(node: Node, values: Mapping[str, Array]) -> str:
+    """A word on the commonest reason why a sequence does not fit: it was given without its last axis."""
+    for name, lead in zip(node.inputs, node.leads, strict=True):
+        if lead == 2 and name in values and values[name].ndim == 2 and is_floating(values[name]):
+            return f"; {name!r} has shape {tuple(values[name].shape)}, expected (batch, time, features)"
+    return ""

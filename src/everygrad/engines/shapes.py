@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or "jaxtyping" in sys.modules:
-    from jaxtyping import Float, Inexact, Int, Shaped, UInt8
+    from jaxtyping import Bool, Float, Inexact, Int, Shaped, UInt8
 else:
 
     class _Unchecked:
@@ -16,6 +16,6 @@ else:
         def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
             return item[0]
 
-    Float = Inexact = Int = Shaped = UInt8 = _Unchecked
+    Bool = Float = Inexact = Int = Shaped = UInt8 = _Unchecked
 
-__all__ = ["Float", "Inexact", "Int", "Shaped", "UInt8"]
+__all__ = ["Bool", "Float", "Inexact", "Int", "Shaped", "UInt8"]

@@ -18,13 +18,18 @@ from everygrad.engines.numerics import log1p, sigmoid, sum_last
 from everygrad.engines.shapes import Float, Inexact
 from everygrad.errors import InputError
 from everygrad.graph.arithmetic import spread
-from everygrad.graph.operation import Operation, Shape, ShapeProblem
+from everygrad.graph.operation import Operation, Shape, ShapeProblem, first_where, one_lead
 from everygrad.graph.reduction import Reduction
 from everygrad.jacobians import Jacobian, Row
 
 
 class Loss(Operation):
-    """L = Σ_n c_n ℓ(z_n, t_n); subclasses give ℓ and its derivatives, `Reduction` gives the c_n."""
+    """L = Σ_n c_n ℓ(z_n, t_n); subclasses give ℓ and its derivatives, `Reduction` gives the c_n.
+
+    With two leading axes the sum is over samples and steps.
+    """
+
+    whole = (1,)
 
     def __init__(self, reduction: str = "mean", outputs: str = "sum") -> None:
         self.reduction = Reduction(reduction, outputs)
@@ -34,7 +39,8 @@ class Loss(Operation):
         return self.reduction.attributes
 
     def lead(self, leads: Sequence[int]) -> int:
-        return max(leads) if self.reduction.batch == "none" else 0
+        lead = one_lead(self.name, leads)
+        return lead if self.reduction.batch == "none" else 0
 
     @abstractmethod
     def per_sample(self, z: Inexact[Array, "*n K"], t: Inexact[Array, "*n K"]) -> Inexact[Array, "*n"]:
@@ -71,10 +77,11 @@ class Loss(Operation):
             w = to_numpy(x)
             if (w < 0).any() or not w.sum() > 0:
                 return ["sample weights must be non-negative and must not all be zero"]
-        return self.target_problems(shapes[0][0], to_numpy(x)) if slot == 1 and not is_traced(x) else []
+        labels = shapes[1] == ()
+        return self.target_problems(shapes[0][0], to_numpy(x), labels) if slot == 1 and not is_traced(x) else []
 
-    def target_problems(self, outputs: int, t: np.ndarray) -> list[str]:
-        """What is wrong with the values of the targets."""
+    def target_problems(self, outputs: int, t: np.ndarray, labels: bool) -> list[str]:
+        """What is wrong with the values of the targets; ``labels``: they are a number for each sample."""
         return []
 
     def differentiable(self, slot: int, xs: Sequence[Array]) -> bool:
@@ -160,8 +167,8 @@ class SoftmaxCrossEntropy(Loss):
                 f"per sample, got {shape}"
             )
 
-    def target_problems(self, outputs: int, t: np.ndarray) -> list[str]:
-        if t.ndim == 2:
+    def target_problems(self, outputs: int, t: np.ndarray, labels: bool) -> list[str]:
+        if not labels:
             sums = t.sum(-1, dtype=np.float64)
             if (t < 0).any() or not np.allclose(sums, 1.0, rtol=0, atol=1e-4):
                 return [f"target distributions must be non-negative and sum to 1, sums range over {_range(sums)}"]
@@ -169,8 +176,8 @@ class SoftmaxCrossEntropy(Loss):
         if t.dtype.kind not in "iu":
             return [f"class labels must be integers, got dtype {t.dtype}: y.astype(int), or one distribution per row"]
         if t.size and (t.min() < 0 or t.max() >= outputs):
-            at = int(np.flatnonzero((t < 0) | (t >= outputs))[0])
-            return [f"class labels must be in [0, {outputs}) for {outputs} outputs, got {t.ravel()[at]} at index {at}"]
+            value, at = first_where(t, (t < 0) | (t >= outputs))
+            return [f"class labels must be in [0, {outputs}) for {outputs} outputs, got {value} at index {at}"]
         return []
 
     def differentiable(self, slot: int, xs: Sequence[Array]) -> bool:
@@ -233,7 +240,7 @@ class BinaryCrossEntropy(Loss):
     def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*n K"]) -> Float[Array, "*n K"]:
         return -self.reduction.per_output(z.shape[-1]) * z
 
-    def target_problems(self, outputs: int, t: np.ndarray) -> list[str]:
+    def target_problems(self, outputs: int, t: np.ndarray, labels: bool) -> list[str]:
         if t.size and not (t.min() >= 0 and t.max() <= 1):
             return [f"targets of binary cross-entropy must be in [0, 1], got values in {_range(t)}"]
         return []
@@ -297,7 +304,8 @@ class Reduce(Operation):
         return {"reduction": self.reduction.batch}
 
     def lead(self, leads: Sequence[int]) -> int:
-        return max(leads) if self.reduction.batch == "none" else 0
+        lead = one_lead(self.name, leads)
+        return lead if self.reduction.batch == "none" else 0
 
     def shape(self, shapes: Sequence[Shape], leads: Sequence[int]) -> Shape:
         if any(math.prod(s) != 1 for s in shapes):

@@ -8,8 +8,10 @@ from everygrad.graph.arrange import Concatenate, Dot, Flatten, Sum, Transpose
 from everygrad.graph.elementwise import Elementwise
 from everygrad.graph.losses import BinaryCrossEntropy, Reduce, SoftmaxCrossEntropy, SquaredError
 from everygrad.graph.operation import Operation
+from everygrad.graph.sequence import AtStep, Embedding, KeepSteps, MeanOverTime, StepWeight
 from everygrad.graph.symbol import Symbol
 from everygrad.graph.table import ELEMENTWISE, operation
+from everygrad.graph.time.symbols import scan as scan
 
 
 def apply(operation: Operation, *operands: Any) -> Symbol:
@@ -141,6 +143,31 @@ def sum(h: Symbol) -> Symbol:
 def dot(u: Symbol, v: Symbol) -> Symbol:
     """uᵀv, a number per sample."""
     return apply(Dot(), u, v)
+
+
+def embedding(tokens: Symbol, E: Symbol) -> Symbol:
+    """E[token], a row of the table E (vocabulary, size) for each token."""
+    return apply(Embedding(), tokens, E)
+
+
+def at_step(h: Symbol, step: int = -1) -> Symbol:
+    """h_t for one step of a sequence; −1 is the last one."""
+    return apply(AtStep(step), h)
+
+
+def mean_over_time(h: Symbol, counting: Symbol | None = None) -> Symbol:
+    """1/T Σ_t h_t, over the steps that ``counting``, lengths or a mask, lets count."""
+    return apply(MeanOverTime(), h) if counting is None else apply(MeanOverTime(), h, counting)
+
+
+def keep_steps(x: Symbol, counting: Symbol) -> Symbol:
+    """x_t where the step counts by lengths or a mask, 0 in the padding."""
+    return apply(KeepSteps(), x, counting)
+
+
+def step_weight(z: Symbol, counting: Symbol, weight: Symbol | None = None) -> Symbol:
+    """The weight of each step in a loss of z: 0 in the padding, else 1 or the given one."""
+    return apply(StepWeight(), z, counting) if weight is None else apply(StepWeight(), z, counting, weight)
 
 
 def _weighted(loss: Operation, z: Symbol, target: Any, weight: Symbol | None) -> Symbol:

@@ -10,6 +10,8 @@ from everygrad.graph.arrange import Concatenate, Dot, Flatten, Select, Sum, Tran
 from everygrad.graph.elementwise import RULES, Elementwise
 from everygrad.graph.losses import BinaryCrossEntropy, Reduce, SoftmaxCrossEntropy, SquaredError
 from everygrad.graph.operation import Operation
+from everygrad.graph.sequence import AtStep, Embedding, KeepSteps, MeanOverTime, StepWeight
+from everygrad.graph.time.scan import Scan
 
 
 def _elementwise(rule: str) -> Callable[..., Operation]:
@@ -27,6 +29,8 @@ OPERATIONS: Mapping[str, Callable[..., Operation]] = {
     **{o.name: o for o in (Add, Subtract, Multiply, Divide)},
     Affine.name: Affine,
     **{o.name: o for o in (Select, Concatenate, Flatten, Transpose, Sum, Dot)},
+    Scan.name: Scan,
+    **{o.name: o for o in (Embedding, AtStep, MeanOverTime, KeepSteps, StepWeight)},
     **LOSSES,
     Reduce.name: Reduce,
 }

@@ -12,12 +12,13 @@ from everygrad.jacobians.base import Jacobian
 from everygrad.jacobians.basic import Diagonal, Identity, Zero
 from everygrad.jacobians.dense import Dense
 from everygrad.jacobians.lazy import Lazy, Product, Sum
+from everygrad.jacobians.mixing import Lookup, Mixing, Mixture
 from everygrad.jacobians.registry import ADD, COMPOSE, add, compose
 from everygrad.jacobians.row import Row
 from everygrad.jacobians.selection import Selection
 from everygrad.jacobians.weight import Weight
 
-TYPES = (Identity, Zero, Diagonal, Dense, Selection, Row, Weight, Sum, Product)
+TYPES = (Identity, Zero, Diagonal, Dense, Selection, Row, Weight, Lookup, Mixture, Sum, Product)
 
 composes = COMPOSE.register
 adds = ADD.register
@@ -46,6 +47,12 @@ def _annihilate(J: Jacobian, K: Jacobian) -> Zero:
 def _into_weight(J: Jacobian, K: Weight) -> Weight:
     """J ∘ (M ⊗ hᵀ) = (J ∘ M) ⊗ hᵀ."""
     return Weight(compose(J, K.M), K.h)
+
+
+@composes(TYPES, (Lookup, Mixture), "right")
+def _into_mixing(J: Jacobian, K: Mixing) -> Mixing:
+    """J ∘ (c ⊗ M) = c ⊗ (J ∘ M)."""
+    return K.with_matrix(compose(J, K.M))
 
 
 @composes((Product,), TYPES, "merged")
@@ -203,6 +210,15 @@ def _weight_sum(J: Weight, K: Weight) -> Jacobian:
     """M ⊗ hᵀ + N ⊗ hᵀ = (M + N) ⊗ hᵀ if both hold the same array h."""
     if J.h is K.h and J.M.in_shape == K.M.in_shape:
         return Weight(add(J.M, K.M), J.h)
+    return Sum((J, K))
+
+
+@adds((Lookup,), (Lookup,), "Lookup", "Sum")
+@adds((Mixture,), (Mixture,), "Mixture", "Sum")
+def _mixing_sum(J: Mixing, K: Mixing) -> Jacobian:
+    """c ⊗ M + c ⊗ N = c ⊗ (M + N) if both hold the same coefficients."""
+    if J.same_rows(K) and J.M.in_shape == K.M.in_shape:
+        return J.with_matrix(add(J.M, K.M))
     return Sum((J, K))
 
 

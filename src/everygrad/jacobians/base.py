@@ -10,7 +10,7 @@ import numpy as np
 from everygrad.engines import Array, Kind, is_array, is_complex, is_traced, namespace
 from everygrad.errors import InputError, TooLargeError
 from everygrad.jacobians.registry import add, compose
-from everygrad.jacobians.shapes import Shape, broadcast, flat_index, flatten, show, sum_leading, unflatten
+from everygrad.jacobians.shapes import Index, Shape, broadcast, flat_index, flatten, show, sum_leading, unflatten
 
 DENSE_LIMIT = 2**24
 """The most elements that ``dense()`` forms without ``force=True``."""
@@ -90,8 +90,8 @@ class Jacobian(ABC):
         """Which outputs can see the marked inputs: booleans (k, in_size) -> (k, out_size)."""
 
     @abstractmethod
-    def _sample(self, index: Shape) -> "Jacobian":
-        """The operator of one sample; ``index`` counts in a batch that this one broadcasts to."""
+    def _sample(self, index: Index) -> "Jacobian":
+        """The operator of one sample; ``index`` counts in a batch that this broadcasts to, a slice keeps its axis."""
 
     @abstractmethod
     def _scaled(self, c: Any) -> "Jacobian":
@@ -211,6 +211,15 @@ class Jacobian(ABC):
         if len(index) != len(self.batch):
             raise IndexError(f"sample({b}): the batch {self.batch} takes {len(self.batch)} indices, got {len(index)}")
         return self._sample(_in_range(index, self.batch, self))
+
+    def at(self, t: int) -> "Jacobian":
+        """The operators of all samples at one position of the first leading axis, the time: batch (T, B) -> (B,).
+
+        One that is the same for all returns itself. `IndexError` if ``t`` is not an integer in range.
+        """
+        if not self.batch:
+            return self
+        return self._sample((*_in_range((t,), self.batch[:1], self), *(slice(None) for _ in self.batch[1:])))
 
     def __getitem__(self, key: Any) -> Array:
         """``J[p, q]``: one element of every sample, (*batch,); ``J[b, p, q]``: of one sample.

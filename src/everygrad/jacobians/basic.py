@@ -11,7 +11,7 @@ from everygrad.engines.arrays import take_real
 from everygrad.engines.pool import multiply
 from everygrad.engines.shapes import Inexact
 from everygrad.jacobians.base import Entries, Jacobian
-from everygrad.jacobians.shapes import Shape, flatten, norm_last, pick
+from everygrad.jacobians.shapes import Index, Shape, flatten, norm_last, pick
 
 
 @final
@@ -67,7 +67,7 @@ class Identity(Jacobian):
     def _reach(self, mask: np.ndarray) -> np.ndarray:
         return mask
 
-    def _sample(self, index: Shape) -> "Identity":
+    def _sample(self, index: Index) -> "Identity":
         return self
 
     def _scaled(self, c: Any) -> "Diagonal":
@@ -120,7 +120,7 @@ class Zero(Jacobian):
     def _reach(self, mask: np.ndarray) -> np.ndarray:
         return np.zeros((len(mask), self.out_size), dtype=bool)
 
-    def _sample(self, index: Shape) -> "Zero":
+    def _sample(self, index: Index) -> "Zero":
         return self
 
     def _scaled(self, c: Any) -> "Zero":
@@ -195,7 +195,7 @@ class Diagonal(Jacobian):
     def _reach(self, mask: np.ndarray) -> np.ndarray:
         return mask
 
-    def _sample(self, index: Shape) -> "Diagonal":
+    def _sample(self, index: Index) -> "Diagonal":
         return Diagonal(pick(self.d, self.ndim, index), self.ndim)
 
     def _scaled(self, c: Any) -> "Diagonal":

@@ -19,10 +19,11 @@ Where a cell names two types, the values decide.
 - *merged*, with a Sum: for ∘ the sum is distributed over the other operand and the terms are added, if no term becomes
   lazy (a Sum or a Product); otherwise the result is the Product of the two. For + each new term is added by the table
   to every earlier one that it merges with; what is left is a Sum, or the one term that remains.
-- Weight + Weight is a Weight if both hold the very same array h (and their M the same shapes), otherwise a Sum.
+- Weight + Weight is a Weight if both hold the very same array h (and their M the same shapes), otherwise a Sum. So it
+  is with Lookup + Lookup and their index, and with Mixture + Mixture and their coefficients.
 - Transposes: Identity, Zero, Diagonal and Dense keep their type; a Row gives a Dense column; a Selection gives a
   Selection if no input is read twice, else a Row if it has one input, else a Dense; Sum and Product transpose their
-  parts. A Weight has no transpose in this family.
+  parts. Weight, Lookup and Mixture have no transpose in this family.
 - A scalar times any type keeps the type, but for Identity (a Diagonal), Selection (a Product with a Diagonal in front)
   and Product (whose first factor takes it up if it can).
 """

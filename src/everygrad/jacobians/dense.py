@@ -11,7 +11,7 @@ from everygrad.engines.pool import matmul
 from everygrad.engines.shapes import Inexact
 from everygrad.errors import InputError
 from everygrad.jacobians.base import Entries, Jacobian
-from everygrad.jacobians.shapes import Shape, flatten, norm_last, pick, sum_leading, unflatten
+from everygrad.jacobians.shapes import Index, Shape, flatten, norm_last, pick, sum_leading, unflatten
 
 
 @final
@@ -90,7 +90,7 @@ class Dense(Jacobian):
     def _reach(self, mask: np.ndarray) -> np.ndarray:
         return np.repeat(np.any(mask, axis=1, keepdims=True), self.out_size, axis=1)
 
-    def _sample(self, index: Shape) -> "Dense":
+    def _sample(self, index: Index) -> "Dense":
         return Dense(pick(self.A, 2, index), self.out_shape, self.in_shape)
 
     def _scaled(self, c: Any) -> "Dense":

@@ -13,7 +13,7 @@ from everygrad.engines import Array, Kind, to_numpy
 from everygrad.jacobians.base import Entries, Jacobian
 from everygrad.jacobians.basic import Identity
 from everygrad.jacobians.registry import compose
-from everygrad.jacobians.shapes import Shape, broadcast, norm_last, spread
+from everygrad.jacobians.shapes import Index, Shape, broadcast, norm_last, spread
 
 CHUNK = 2**16
 """About how many numbers a stream of rows or columns holds at a time."""
@@ -138,7 +138,7 @@ class Sum(Lazy):
     def _reach(self, mask: np.ndarray) -> np.ndarray:
         return functools.reduce(operator.or_, (term._reach(mask) for term in self.terms))
 
-    def _sample(self, index: Shape) -> "Sum":
+    def _sample(self, index: Index) -> "Sum":
         return Sum(tuple(term._sample(index) for term in self.terms))
 
     def _scaled(self, c: Any) -> "Sum":
@@ -191,7 +191,7 @@ class Product(Lazy):
             mask = factor._reach(mask)
         return mask
 
-    def _sample(self, index: Shape) -> "Product":
+    def _sample(self, index: Index) -> "Product":
         return Product(tuple(factor._sample(index) for factor in self.factors))
 
     def _scaled(self, c: Any) -> Jacobian:

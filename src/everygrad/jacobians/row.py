@@ -9,7 +9,7 @@ from everygrad.engines import Array, Kind, kind_of, namespace, to_numpy
 from everygrad.engines.shapes import Inexact
 from everygrad.jacobians.base import Entries, Jacobian
 from everygrad.jacobians.dense import Dense
-from everygrad.jacobians.shapes import Shape, flatten, norm_last, pick
+from everygrad.jacobians.shapes import Index, Shape, flatten, norm_last, pick
 
 
 @final
@@ -76,7 +76,7 @@ class Row(Jacobian):
     def _reach(self, mask: np.ndarray) -> np.ndarray:
         return np.any(mask, axis=1, keepdims=True)
 
-    def _sample(self, index: Shape) -> "Row":
+    def _sample(self, index: Index) -> "Row":
         return Row(pick(self.r, self.in_ndim, index), self.in_ndim, self.out_shape)
 
     def _scaled(self, c: Any) -> "Row":

@@ -13,7 +13,7 @@ from everygrad.jacobians.basic import Identity
 from everygrad.jacobians.dense import Dense
 from everygrad.jacobians.registry import compose
 from everygrad.jacobians.row import Row
-from everygrad.jacobians.shapes import Shape
+from everygrad.jacobians.shapes import Index, Shape
 
 
 @final
@@ -101,7 +101,7 @@ class Selection(Jacobian):
     def _reach(self, mask: np.ndarray) -> np.ndarray:
         return mask[:, self.index] & (self.index >= 0)
 
-    def _sample(self, index: Shape) -> "Selection":
+    def _sample(self, index: Index) -> "Selection":
         return self
 
     def _scaled(self, c: Any) -> Jacobian:

@@ -9,6 +9,7 @@ from everygrad.engines import Array, namespace
 from everygrad.errors import InputError
 
 Shape = tuple[int, ...]
+Index = tuple[int | slice, ...]
 
 
 def broadcast(a: Shape, b: Shape) -> Shape:
@@ -63,11 +64,14 @@ def norm_last(x: Array) -> Array:
     return scale[..., 0] * xp.linalg.vector_norm(x / scale, axis=-1)
 
 
-def pick(x: Array, ndim: int, index: Shape) -> Array:
-    """The features (last ``ndim`` axes) of one sample; ``index`` counts in the batch that x broadcasts to."""
+def pick(x: Array, ndim: int, index: Index) -> Array:
+    """The features (last ``ndim`` axes) of one sample; ``index`` counts in the batch that x broadcasts to.
+
+    A slice in ``index`` keeps its axis.
+    """
     lead = x.shape[: len(x.shape) - ndim]
-    skipped = len(index) - len(lead)
-    return x[(*(0 if n == 1 else index[skipped + axis] for axis, n in enumerate(lead)), ...)]
+    own = index[len(index) - len(lead) :]
+    return x[(*(0 if n == 1 and not isinstance(i, slice) else i for i, n in zip(own, lead, strict=True)), ...)]
 
 
 def flat_index(index: Sequence[int], shape: Shape) -> int:

@@ -11,7 +11,7 @@ from everygrad.engines.pool import matmul
 from everygrad.engines.shapes import Inexact
 from everygrad.errors import UnsupportedError
 from everygrad.jacobians.base import Entries, Jacobian
-from everygrad.jacobians.shapes import Shape, broadcast, flatten, norm_last, pick, spread
+from everygrad.jacobians.shapes import Index, Shape, broadcast, flatten, norm_last, pick, spread
 
 
 @final
@@ -90,7 +90,7 @@ class Weight(Jacobian):
     def _reach(self, mask: np.ndarray) -> np.ndarray:
         return self.M._reach(np.any(mask.reshape(len(mask), *self.in_shape), axis=2))
 
-    def _sample(self, index: Shape) -> "Weight":
+    def _sample(self, index: Index) -> "Weight":
         return Weight(self.M._sample(index), pick(self.h, 1, index))
 
     def _scaled(self, c: Any) -> "Weight":

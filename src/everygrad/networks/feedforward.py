@@ -10,14 +10,12 @@ import numpy as np
 
 from everygrad.engines import Array
 from everygrad.errors import InputError, all_mismatches
-from everygrad.graph import ELEMENTWISE, LOSSES, Graph, Operation, Shape, operation
+from everygrad.graph import Graph, Operation, Shape
 from everygrad.graph.affine import Affine
 from everygrad.graph.elementwise import Elementwise
-from everygrad.graph.losses import Loss
 from everygrad.graph.symbol import Builder
+from everygrad.networks.arguments import Activation, activation_of, is_count, loss_of
 from everygrad.networks.initialise import Scheme, float_dtype, generator, scheme_for, weight_matrix
-
-Activation = str | Elementwise
 
 
 @final
@@ -55,20 +53,15 @@ class FeedForward:
         hidden = len(checked) - 2
         if not isinstance(activation, str | Elementwise | Sequence):
             raise InputError(f"activation must be a name, an Elementwise or a list of them, got {activation!r}")
-        if not isinstance(loss, str | Operation):
-            raise InputError(f"loss must be a name or a loss operation, got {loss!r}")
         several = not isinstance(activation, str | Elementwise)
         each = list(activation) if several else [activation] * hidden  # type: ignore[arg-type]
         if len(each) != hidden:
             raise InputError(f"{len(each)} activations for {hidden} hidden layers: give one for all, or one for each")
-        chosen = loss if isinstance(loss, Operation) else operation(loss, LOSSES)
-        if not isinstance(chosen, Loss):
-            raise InputError(f"loss must be one of {', '.join(LOSSES)}, got {chosen.name!r}")
         fields = {
             "sizes": checked,
-            "activations": tuple(_activation(a) for a in each),
-            "loss": chosen,
-            "output": _activation(output),
+            "activations": tuple(activation_of(a) for a in each),
+            "loss": loss_of(loss),
+            "output": activation_of(output),
             "bias": bool(bias),
             "weighted": bool(weighted),
         }
@@ -140,18 +133,8 @@ def _sizes(sizes: Sequence[int]) -> tuple[int, ...]:
         raise InputError(f"sizes must list inputs, hidden layers and outputs, like [64, 32, 10], got {sizes!r}")
     problems = []
     for i, n in enumerate(sizes):
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        if not is_count(n):
             where = "inputs" if i == 0 else "outputs" if i == len(sizes) - 1 else f"hidden layer {i}"
             problems.append(f"{where}: {n!r} units, expected a whole number of at least 1")
     all_mismatches("sizes", problems)
     return tuple(int(n) for n in sizes)
-
-
-def _activation(activation: Activation) -> Elementwise:
-    if isinstance(activation, Elementwise):
-        return activation
-    if not isinstance(activation, str):
-        raise InputError(f"an activation is a name or an Elementwise, got {activation!r}")
-    found = operation(activation, ELEMENTWISE)
-    assert isinstance(found, Elementwise)  # what the table of elementwise operations makes
-    return found

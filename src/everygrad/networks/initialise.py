@@ -43,6 +43,16 @@ def weight_matrix(
     raise unknown_name("initialiser", scheme, ("glorot", "he", "lecun"))
 
 
+def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> Float[np.ndarray, "{rows} {columns}"]:
+    """A random matrix with orthonormal columns, or rows if there are fewer, float64 (Saxe et al. 2014).
+
+    As a recurrent weight it neither shrinks nor stretches the state: all singular values are 1.
+    """
+    Q, R = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
+    Q = Q * np.where(np.diag(R) < 0, -1.0, 1.0)  # without it, Q would not be uniformly distributed
+    return Q if rows >= columns else Q.T
+
+
 def generator(seed: int | np.random.Generator) -> np.random.Generator:
     """A random generator from a seed, or the generator itself: there is no global state."""
     if isinstance(seed, np.random.Generator):

@@ -116,12 +116,17 @@ def run(
     `InputError` if there is no step, or a state or parameter is missing. Cost: one product over all steps for what
     needs no state, one small product per step for all gates together.
     """
-    _complete(cell, x, states, parameters)
+    complete(cell, x, states, parameters)
+    return run_filled(cell, x if mask is None else filled(x, mask), states, parameters, mask)
+
+
+def run_filled(
+    cell: Cell, x: Array, states: Mapping[str, Array], parameters: Mapping[str, Array], mask: Array | None
+) -> Run:
+    """`run` of an input that was `filled` already."""
     kind = _common([x, *states.values(), *parameters.values()])
     xp = kind.xp
     x = xp.astype(x, kind.dtype, copy=False)
-    if mask is not None:
-        x = _filled(x, mask)
     values = {cell.input: x, **{name: parameters[name] for name in cell.parameters}}
     for node in cell.graph.nodes:
         if node.constant is not None:
@@ -141,8 +146,8 @@ def run(
     return Run(cell, MappingProxyType(kept), MappingProxyType(shapes), MappingProxyType(final), mask, kind)
 
 
-def _filled(x: Array, mask: Array) -> Array:
-    """The input with each sequence's first step in place of what has no step.
+def filled(x: Array, mask: Array) -> Array:
+    """The input with each sequence's first step in place of what has no step, and zero if it has none at all.
 
     What stands there is never looked at (it may be NaN); and a cell that is not defined at 0, log x say, has
     ordinary values there, so that 0 times its slope is 0.
@@ -151,7 +156,9 @@ def _filled(x: Array, mask: Array) -> Array:
     first = xp.argmax(xp.astype(mask, xp.int32), axis=0)
     beside = (1,) * (x.ndim - 2)
     index = xp.broadcast_to(xp.reshape(first, (1, *first.shape, *beside)), (1, *x.shape[1:]))
-    return xp.where(xp.reshape(mask, (*mask.shape, *beside)), x, xp.take_along_axis(x, index, axis=0))
+    some = xp.reshape(xp.any(mask, axis=0), (1, *mask.shape[1:], *beside))
+    instead = xp.where(some, xp.take_along_axis(x, index, axis=0), xp.zeros_like(x[:1]))
+    return xp.where(xp.reshape(mask, (*mask.shape, *beside)), x, instead)
 
 
 def kept_names(cell: Cell) -> frozenset[str]:
@@ -167,7 +174,8 @@ def kept_names(cell: Cell) -> frozenset[str]:
     return memo["kept"]
 
 
-def _complete(cell: Cell, x: Array, states: Mapping[str, Array], parameters: Mapping[str, Array]) -> None:
+def complete(cell: Cell, x: Array, states: Mapping[str, Array], parameters: Mapping[str, Array]) -> None:
+    """Raise `InputError` if there is no step, or a state or parameter is missing."""
     problems = []
     if x.ndim < 2 or x.shape[0] == 0:
         problems.append(f"the input has shape {tuple(x.shape)}, expected (time, batch, ...) with at least one step")

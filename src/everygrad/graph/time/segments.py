@@ -10,7 +10,7 @@ from everygrad.engines import Array, namespace
 from everygrad.engines.loop import Arrays, Body, scan
 from everygrad.graph.time.cell import Cell
 from everygrad.graph.time.loop import MASK
-from everygrad.graph.time.run import run
+from everygrad.graph.time.run import complete, filled, run_filled
 from everygrad.graph.time.sweep import Sweep, sweep
 
 _GIVEN, _DIRECT, _KEPT, _BEFORE, _PARAMETER = "given ", "direct ", "kept ", "before ", "parameter "
@@ -62,15 +62,17 @@ def run_segments(
 
     Cost: that of `run`. The sweep runs every segment once more (Chen et al. 2016, section 4.1).
     """
+    complete(cell, x, states, parameters)
     steps = x.shape[0]
-    size = math.isqrt(max(steps - 1, 0)) + 1
+    size = math.isqrt(steps - 1) + 1
 
     def body(before: Arrays, part: Arrays) -> tuple[Arrays, Arrays]:
-        ran = run(cell, part[cell.input], before, parameters, part.get(MASK))
+        ran = run_filled(cell, part[cell.input], before, parameters, part.get(MASK))
         kept = {_KEPT + name: ran.values[name] for name in wanted}
         return dict(ran.final), {**kept, **{_BEFORE + name: state for name, state in before.items()}}
 
-    given = {cell.input: x} if mask is None else {cell.input: x, MASK: mask}
+    # a sequence may have no step in one segment: what stands there is taken from its others
+    given = {cell.input: x} if mask is None else {cell.input: filled(x, mask), MASK: mask}
     final, found = _over_segments(body, dict(states), given, steps, size)
     before = {name: found[_BEFORE + name] for name, _ in cell.states}
     values = {name: found[_KEPT + name] for name in wanted}
@@ -92,7 +94,7 @@ def sweep_segments(ran: Segments, direct: Mapping[str, Array], final: Mapping[st
 
     def body(later: Arrays, part: Arrays) -> tuple[Arrays, Arrays]:
         before = {name: part[_BEFORE + name] for name, _ in cell.states}
-        again = run(cell, part[_GIVEN + cell.input], before, ran.parameters, part.get(_GIVEN + MASK))
+        again = run_filled(cell, part[_GIVEN + cell.input], before, ran.parameters, part.get(_GIVEN + MASK))
         arriving = {name: part[_DIRECT + name] for name in direct}
         swept = sweep(again, arriving, {name: later[name] for name, _ in cell.states})
         earlier = dict(swept.initial)
