@@ -10,12 +10,13 @@ from sklearn.preprocessing import StandardScaler
 import everygrad as eg
 from everygrad.backprop import forward
 from everygrad.checks.tolerance import assert_close
-from everygrad.data import BUILT_IN, load, network_for, sizes_for
+from everygrad.data import load, network_for, sizes_for
+from everygrad.data.builtin import SKLEARN
 from everygrad.errors import InputError
 
 
 def sklearn_loader(name: str):
-    return getattr(sklearn.datasets, BUILT_IN[name])
+    return getattr(sklearn.datasets, SKLEARN[name])
 
 
 def rows_as_set(x: np.ndarray, y: np.ndarray) -> list[bytes]:
@@ -126,7 +127,10 @@ def test_what_a_report_says():
     [
         ({"spec": "digit"}, "unknown data set 'digit'. Did you mean 'digits'"),
         ({"spec": "data.xlsx"}, r"end in .csv or .npz, this one in '.xlsx'"),
-        ({"spec": ""}, "data must be one of digits, wine, breast-cancer, diabetes, or the path"),
+        (
+            {"spec": ""},
+            "data must be one of digits, wine, breast-cancer, diabetes, digits-pixels.*sunspots, or the path",
+        ),
         ({"spec": 3}, "got 3"),
         ({"spec": "wine", "target": "x"}, "has its own target"),
         ({"spec": "wine", "test_fraction": 1.0}, r"test_fraction must be in \[0, 1\), got 1.0"),

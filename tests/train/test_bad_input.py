@@ -61,7 +61,7 @@ def test_data_that_do_not_fit():
 
 def test_as_many_arrays_as_the_network_takes():
     assert "y is missing" in refused(y=None)
-    assert "weight was given, the network takes ['h0', 'y']: FeedForward(..., weighted=True)" in refused(
+    assert "weight was given, the network takes ['h0', 'y']: one made with weighted=True takes it" in refused(
         weight=np.ones(53)
     )
     weighted = eg.FeedForward([5, 4, 3], weighted=True)
@@ -72,8 +72,22 @@ def test_as_many_arrays_as_the_network_takes():
     def four(x, y, weight, more, *, W):
         return eg.ops.softmax_cross_entropy(W @ x + W @ more, y, weight)
 
-    graph = eg.graph(four)
-    assert "takes 4 data arrays" in refused(net=graph, params={"W": np.ones((3, 5))}, weight=np.ones(53))
+    graph, start = eg.graph(four), {"W": np.ones((3, 5))}
+    said = refused(net=graph, params=start, y=None)
+    assert "the network takes 4 data arrays, ['x', 'y', 'weight', 'more']: y is missing" in said
+    assert "3 problems" in said
+    assert "more is missing" in said
+    said = refused(net=graph, params=start, weight=np.ones(53), more=X, mor=X, epoch=3)
+    assert "2 problems" in said
+    assert "unknown argument 'mor'. Did you mean 'more'?" in said
+    assert "unknown argument 'epoch'. Did you mean 'epochs'?" in said
+    named = {"x": X, "y": Y, "more": X[1:]}
+    said = refused(net=graph, params=start, weight=np.ones(53), more=X, validation=named)
+    assert "validation weight is missing" in said
+    said = refused(net=graph, params=start, weight=np.ones(53), more=X, validation={**named, "weight": np.ones(53)})
+    assert said.startswith("validation data: ")
+    assert "'more' has 52" in said
+    assert "h0 was given twice" in refused(h0=X)
 
 
 def test_validation_that_does_not_fit():
@@ -224,8 +238,8 @@ def test_arguments_of_another_type():
     for said in (
         "epochs must be a whole number of at least 1, got 2.5",
         "batch_size must be a whole number of at least 1, got '8'",
-        "validation must be (x, y) or (x, y, weight), got a ndarray",
-        "validation must be (x, y) or (x, y, weight), got a float",
+        "validation must be (x, y) or (x, y, weight), or a dict of all arrays by name, got a ndarray",
+        "validation must be (x, y) or (x, y, weight), or a dict of all arrays by name, got a float",
         "seed must be",
     ):
         assert said in done.stdout

@@ -240,6 +240,40 @@ def test_an_autoencoder_needs_one_array_only():
     assert after < 0.6 * before
 
 
+def test_a_third_array_need_not_be_a_weight():
+    """Features that come apart, with zeros among them: by their name, and every sample counts the same."""
+
+    def f(x, y, more, *, W, V):
+        a = W @ x + V @ more
+        return eg.ops.softmax_cross_entropy(a, y)
+
+    net = GraphNetwork(eg.graph(f), "a", {"W": (3, 5), "V": (3, 2)})
+    rng = np.random.default_rng(0)
+    start = {"W": rng.normal(size=(3, 5)), "V": rng.normal(size=(3, 2))}
+    x, y = blobs()
+    more = np.where(np.arange(53)[:, None] % 4 == 0, 0.0, rng.normal(size=(53, 2)))
+    (epoch,) = train(net, start, x, y, more=more, epochs=1, batch_size=8, optimizer=STILL, progress=False).history
+    z = x @ start["W"].T + more @ start["V"].T
+    each = [math.log(sum(math.exp(v) for v in row)) - row[label] for row, label in zip(z, y, strict=True)]
+    assert_close(np.asarray(epoch.loss), sum(each) / 53, EXACT)
+    assert_close(np.asarray(epoch.accuracy), (z.argmax(1) == y).mean(), EXACT)
+
+
+def test_names_go_before_places():
+    """x and y are the graph's own, in whichever order it takes them; a weight is what a loss takes for one."""
+
+    def f(w, y, x, *, W):
+        return eg.ops.softmax_cross_entropy(W @ x, y, w)
+
+    graph, start = eg.graph(f), {"W": np.random.default_rng(0).normal(size=(3, 5))}
+    x, y = blobs()
+    w = np.arange(53) % 4 * 1.0
+    found = train(graph, start, x, y, weight=w, epochs=1, batch_size=53, optimizer=SGD(0.1), progress=False)
+    g = eg.gradients(graph, start, w, y, x)
+    assert_close(found.last["W"], start["W"] - 0.1 * g["W"], EXACT)
+    assert_close(np.asarray(found.history[0].loss), g.loss, EXACT)
+
+
 def test_tensors_and_jax_arrays_are_trained_as_numpys_are():
     """Parameters that torch would record are trained without a record."""
     net, x, t = eg.FeedForward([5, 4, 3], loss="squared_error"), blobs()[0], LOSSES["squared_error"][0]

@@ -1,7 +1,7 @@
 """What every reader gives: rows as they stand in the source, before any split or scaling."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 
@@ -16,11 +16,33 @@ SHOWN = 10
 
 @final
 @dataclass(frozen=True, eq=False)
+class Steps:
+    """What belongs to the steps of sequences.
+
+    ``used`` (rows, time): which steps count; the others are padding. ``given``: how the source says it, as
+    ``"lengths"`` (of each row the first so many steps), as a ``"mask"``, or not (every step counts).
+    ``per_step``: whether the target has one value for each step, and not one for the sequence.
+    ``weight``: float64, (rows,), or (rows, time) if the target is per step.
+    """
+
+    used: np.ndarray
+    given: Literal["lengths", "mask"] | None = None
+    per_step: bool = False
+    weight: np.ndarray | None = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class Raw:
     """``x`` (rows, features) float64 and finite; ``y`` (rows,) or (rows, outputs) of whole numbers, floats or text.
 
-    ``classes`` are names for the labels 0..K−1, if the source has them. ``test`` is the held-out part, if
-    the source is split already. ``divisor`` scales all features alike, instead of standardising them.
+    ``classes`` are names for the labels 0..K−1, if the source has them. ``trained``: the source is split
+    already, and its first so many rows are those to train on. ``divisor`` scales all features alike, instead
+    of standardising them. ``in_order``: the rows follow each other in time, and the last ones are held out.
+
+    Sequences have ``steps``. Their ``x`` is (rows, time, features), or (rows, time) of tokens, int64; a ``y``
+    per step is (rows, time) or (rows, time, outputs). What stands in steps that do not count is arbitrary,
+    but for x, which is 0 there.
     """
 
     name: str
@@ -30,8 +52,15 @@ class Raw:
     features: tuple[str, ...]
     target: str
     classes: tuple[str, ...] | None = None
-    test: tuple[np.ndarray, np.ndarray] | None = None
+    trained: int | None = None
     divisor: float | None = None
+    in_order: bool = False
+    steps: Steps | None = None
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether x holds tokens, and not features."""
+        return self.x.dtype.kind == "i"
 
 
 @final

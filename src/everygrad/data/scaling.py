@@ -11,14 +11,15 @@ import numpy as np
 class Scaling:
     """z = (v − offset) / scale for each column; z = 0 where scale is 0 (a column that never changes).
 
-    ``offset`` and ``scale`` have shape (columns,), float64.
+    ``offset`` and ``scale`` have shape (columns,), float64. Rows may have further axes in front of the columns:
+    sequences (rows, time, columns) have one offset and one scale for all steps.
     """
 
     offset: np.ndarray
     scale: np.ndarray
 
     def apply(self, v: np.ndarray) -> np.ndarray:
-        """z of rows v, shape (n, columns), float64."""
+        """z of rows v, shape (..., columns), float64."""
         constant = self.scale == 0
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large shows as infinity
             z = (v - self.offset) / np.where(constant, 1.0, self.scale)

@@ -1,4 +1,4 @@
-"""Which rows are held out: shuffled, and for classes in equal shares."""
+"""Which rows are held out: shuffled, and for classes in equal shares; or the last ones."""
 
 import math
 
@@ -17,7 +17,7 @@ def split(
     largest remainders; a class always keeps at least one row for training. Raises `InputError` if no
     row is left for one of the parts.
     """
-    wanted = max(1, round(test_fraction * rows)) if test_fraction else 0
+    wanted = _wanted(rows, test_fraction)
     order = rng.permutation(rows)
     if labels is None:
         groups = [order]
@@ -28,14 +28,34 @@ def split(
         groups = [g for g in np.split(order[by_class], starts) if g.size]
     if wanted > rows - len(groups):
         shortage = "every class needs one row to train on" if labels is not None else "one row is needed to train on"
-        raise InputError(
-            f"{rows} rows cannot be split with test_fraction={test_fraction:g}: {wanted} would be held out, and "
-            f"{shortage}. Add rows, or take a smaller test_fraction (0 holds nothing out)"
-        )
+        raise _too_few(rows, test_fraction, wanted, shortage)
     held_out = np.zeros(rows, dtype=bool)
     for group, count in zip(groups, _shares([g.size for g in groups], wanted), strict=True):
         held_out[group[:count]] = True
     return order[~held_out[order]], order[held_out[order]]
+
+
+def split_in_order(rows: int, test_fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """The first rows to train on, and the last ones held out: of rows that follow each other in time.
+
+    As many are held out as `split` holds out. Raises `InputError` if no row is left to train on.
+    """
+    wanted = _wanted(rows, test_fraction)
+    if wanted >= rows:
+        raise _too_few(rows, test_fraction, wanted, "one row is needed to train on")
+    order = np.arange(rows)
+    return order[: rows - wanted], order[rows - wanted :]
+
+
+def _wanted(rows: int, test_fraction: float) -> int:
+    return max(1, round(test_fraction * rows)) if test_fraction else 0
+
+
+def _too_few(rows: int, test_fraction: float, wanted: int, shortage: str) -> InputError:
+    return InputError(
+        f"{rows} rows cannot be split with test_fraction={test_fraction:g}: {wanted} would be held out, and "
+        f"{shortage}. Add rows, or take a smaller test_fraction (0 holds nothing out)"
+    )
 
 
 def _shares(sizes: list[int], wanted: int) -> list[int]:

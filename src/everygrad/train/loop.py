@@ -1,5 +1,6 @@
 """The training loop: mini-batches, history, the best parameters, and nothing lost whatever cuts it short."""
 
+import inspect
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,7 @@ def train(
     optimizer: str | Optimizer = "adam",
     learning_rate: float | None = None,
     seed: int | np.random.Generator = 0,
-    validation: Sequence[Array] | None = None,
+    validation: Sequence[Array] | Mapping[str, Array] | None = None,
     progress: bool | Callable[[Epoch], object] = True,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 1,
@@ -42,19 +43,23 @@ def train(
     patience: int | None = None,
     allow_empty_classes: bool = False,
     weight: Array | None = None,
+    **named: Array,
 ) -> Training:
     """Minimise a network's loss by mini-batches; returns the best parameters, the last and the history.
 
     Each epoch takes the samples in a new random order, ``batch_size`` at a time (the last batch may be
     short; a batch size above the number of samples takes all), and makes one step
     θ ← step(θ, ∂L/∂θ) for each batch, L being the network's own loss with its own reduction. Samples
-    are rows of ``x``, ``y`` and ``weight`` (for a network that takes sample weights; those of weight
-    zero take no part). ``params`` are not written to.
+    are rows of ``x``, ``y`` and ``weight`` (for a network that takes weights; samples of weight
+    zero take no part), and of whatever else the network takes, by name: ``lengths`` or ``mask`` of
+    sequences (batch, time, ...), their initial states ``h0``, ... A loss with a term for each step of a
+    sequence is a mean over all steps, as its padding does not count. ``params`` are not written to.
 
     - ``optimizer``: ``"sgd"``, ``"momentum"``, ``"adam"``, or an `Optimizer` with its own learning rate.
     - ``seed``: a whole number, or the generator that shuffles.
-    - ``validation``: ``(x, y)`` or ``(x, y, weight)``, evaluated after each epoch. With it the best
-      parameters are those of the lowest validation loss, without it of the lowest training loss.
+    - ``validation``: ``(x, y)`` or ``(x, y, weight)``, or a dict of all arrays by name, evaluated after each
+      epoch. With it the best parameters are those of the lowest validation loss, without it of the lowest
+      training loss.
     - ``patience``: stop after so many epochs without a new best one.
     - ``progress``: True shows a bar on stderr (lines, if that is no terminal), False nothing; a function
       is called with each `Epoch`.
@@ -75,7 +80,9 @@ def train(
     path = None if checkpoint is None else Path(checkpoint)
     schedule = Schedule(epochs, batch_size, patience, path, checkpoint_every, resume)
     chosen = choose_optimizer(optimizer, learning_rate, schedule.problems())
-    setting = prepare(net, params, (x, y, weight), validation, chosen, allow_empty_classes)
+    data = {"x": x, "y": y, "weight": weight, **named}
+    options = [name for name in inspect.signature(train).parameters if name != "named"]
+    setting = prepare(net, params, data, validation, chosen, allow_empty_classes, options)
     rng = generator(seed)
     own = type(rng.bit_generator).__name__
     described = {} if path is None else setting.described(net, schedule.batch_size, seed, own)

@@ -21,6 +21,9 @@ from everygrad.train.samples import Samples
 EVALUATED = 1024
 """Samples in one forward pass of an evaluation: bounds the memory, whatever the size of the data."""
 
+STEPS = 16_384
+"""Steps of all its sequences together, for the same reason: every quantity of each step is kept."""
+
 SAFE = {np.dtype(np.float32): 1e-30, np.dtype(np.float64): 1e-280}
 """Sums of squares above these have lost nothing to underflow."""
 
@@ -70,7 +73,9 @@ class Objective:
         return float(loss) * mass if self.averaged else float(loss.sum(dtype=np.float64))
 
     def right(self, trace: Trace) -> np.ndarray | None:
-        """For each sample the share of its answers that are right; None if the loss is no classification.
+        """For each sample, or each of its steps, the share of its answers that are right.
+
+        None if the loss is no classification.
 
         Softmax: whether the largest output is the label, or the most probable class of the target.
         Binary cross-entropy: the share of outputs on the right side of probability one half.
@@ -79,13 +84,14 @@ class Objective:
             return None
         z, t = (to_numpy(trace[name]) for name in self.judge.inputs[:2])
         if isinstance(self.judge.operation, SoftmaxCrossEntropy):
-            return z.argmax(-1) == (t if t.ndim == 1 else t.argmax(-1))
+            return z.argmax(-1) == (t if t.ndim < z.ndim else t.argmax(-1))
         return ((z > 0) == (t.reshape(z.shape) > 0.5)).mean(-1)
 
     def evaluate(self, params: Mapping[str, Array], samples: Samples) -> tuple[float, float | None]:
-        """The mean loss and the mean share of right answers over all samples."""
+        """The mean loss and the mean share of right answers over all samples, or all their steps."""
         tally = Tally()
-        for rows in samples.batches(EVALUATED, samples.rows):
+        size = min(EVALUATED, max(1, STEPS // samples.time))
+        for rows in samples.batches(size, samples.rows):
             tally.add(self, self.trace(params, samples.take(rows)), samples, rows)
         return tally.loss, tally.accuracy
 

@@ -15,11 +15,11 @@ SHOWN = 12
 class Epoch:
     """One pass over the training data.
 
-    ``loss`` and ``accuracy`` are means over the samples (with sample weights: weighted means), each
-    sample seen with the parameters that its batch found, so they cost nothing extra. ``accuracy`` is
-    None for a regression. ``validation_*`` are exact means with the parameters after the epoch, None
-    without validation data. ``gradient_norms``: parameter -> root of the mean over the epoch's batches
-    of ‖∇‖², the Frobenius norm of the batch gradient.
+    ``loss`` and ``accuracy`` are means over the samples, or over the steps that count if the loss has a term
+    for each step (with weights: weighted means), each seen with the parameters that its batch found, so
+    they cost nothing extra. ``accuracy`` is None for a regression. ``validation_*`` are exact means with
+    the parameters after the epoch, None without validation data. ``gradient_norms``: parameter -> root of
+    the mean over the epoch's batches of ‖∇‖², the Frobenius norm of the batch gradient.
     """
 
     epoch: int

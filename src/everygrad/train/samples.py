@@ -16,13 +16,17 @@ class Samples:
     """Data arrays by the graph's names, and the samples that take part: all, but for those of weight zero.
 
     A sample of weight zero adds nothing to a loss or a gradient; left in, it could make up a whole
-    batch, whose weighted mean would be 0/0.
+    batch, whose weighted mean would be 0/0. ``weight`` is (samples,), or (samples, time) of a loss that has a
+    term for each step, and then 0 in the padding; without it each of the ``losses`` of a sample weighs the same.
+    ``time``: the steps of a sequence, 1 for samples that are none.
     """
 
     arrays: Mapping[str, Array]
     rows: np.ndarray
     weight: np.ndarray | None
     kind: Kind
+    losses: int = 1
+    time: int = 1
 
     def batches(self, size: int, order: np.ndarray) -> Iterator[np.ndarray]:
         """The rows of each batch, in ``order``; the last batch may be short."""
@@ -35,11 +39,13 @@ class Samples:
         return {name: array[index] for name, array in self.arrays.items()}
 
     def mass(self, rows: np.ndarray) -> float:
-        """The number of these samples, or the sum of their weights."""
-        return float(len(rows)) if self.weight is None else float(self.weight[rows].sum(dtype=np.float64))
+        """The number of losses of these samples, or the sum of their weights."""
+        if self.weight is None:
+            return float(len(rows) * self.losses)
+        return float(self.weight[rows].sum(dtype=np.float64))
 
     def summed(self, values: np.ndarray, rows: np.ndarray) -> float:
-        """Σ of one value per sample of these rows, weighted."""
+        """Σ of one value per loss of these rows, weighted."""
         weighed = values if self.weight is None else values * self.weight[rows]
         return float(weighed.sum(dtype=np.float64))
 

@@ -15,13 +15,13 @@ from everygrad.backprop.forward import Network, graph_of
 from everygrad.backprop.plan import plan
 from everygrad.engines import Array, Kind, to_numpy
 from everygrad.errors import InputError, all_mismatches
-from everygrad.graph import Graph
+from everygrad.graph import Graph, Operation
 from everygrad.graph.losses import BinaryCrossEntropy, SoftmaxCrossEntropy
+from everygrad.graph.time import Cell
+from everygrad.train.given import by_name, held_out, samples, target_of
 from everygrad.train.objective import Objective, is_averaged, judge_of
 from everygrad.train.optimizers import Optimizer, make_optimizer
 from everygrad.train.samples import Samples
-
-GIVEN = ("x", "y", "weight")
 
 
 @final
@@ -72,8 +72,7 @@ class Setting:
     def described(self, network: Graph | Network, batch_size: int, seed: object, generator: str) -> dict[str, Any]:
         """What must be the same when a checkpoint is resumed, as JSON holds it."""
         nodes = {
-            node.name: f"{node.role if node.operation is None else node.operation.name}"
-            f"{dict(node.operation.attributes) if node.operation is not None else ''}({', '.join(node.inputs)})"
+            node.name: f"{node.role if node.operation is None else _written(node.operation)}({', '.join(node.inputs)})"
             for node in self.objective.graph.nodes
         }
         described = {
@@ -90,6 +89,12 @@ class Setting:
         return json.loads(json.dumps(described))
 
 
+def _written(operation: Operation) -> str:
+    """An operation with its attributes, a cell with all its equations."""
+    attributes = {n: str(a.graph).splitlines() if isinstance(a, Cell) else a for n, a in operation.attributes.items()}
+    return f"{operation.name}{attributes}"
+
+
 def _described(samples: Samples) -> dict[str, Any]:
     shapes = {f"shape of {name}": f"{tuple(array.shape)}" for name, array in samples.arrays.items()}
     return {**shapes, "contents": samples.digest()}
@@ -99,40 +104,34 @@ def _described(samples: Samples) -> dict[str, Any]:
 def prepare(
     network: Graph | Network,
     params: Mapping[str, Array],
-    data: Sequence[Array | None],
-    validation: Sequence[Array] | None,
+    data: Mapping[str, Array | None],
+    validation: object,
     optimizer: Optimizer,
     allow_empty_classes: bool,
+    options: Sequence[str],
 ) -> Setting:
     """Everything validated once, by the checks of `everygrad.forward`; raises what `train` documents."""
     graph, shapes = graph_of(network)
     whole = plan(graph)
-    values, kind = bind(graph, whole, params, _counted(graph, data, ""), {}, shapes)
+    values, kind = bind(graph, whole, params, (), by_name(graph, data, options), shapes)
     owned = {n: _owned(values[n], kind) for n in graph.parameters if n in values}
     complain(owned, owned, "the parameter")
-    training = _samples(graph, values, kind, "")
-    held_out = None
+    judge = judge_of(graph, getattr(network, "prediction", None))
+    training = samples(graph, values, kind, judge)
+    validating = None
     if validation is not None:
-        if not isinstance(validation, tuple | list) or not 1 <= len(validation) <= len(GIVEN):
-            raise InputError(f"validation must be (x, y) or (x, y, weight), got {_counted_type(validation)}")
-        given = _counted(graph, [*validation, None, None], "validation ")
+        given = held_out(graph, validation)
         try:
-            seen, _ = bind(graph, whole, params, given, {}, shapes)
+            seen, _ = bind(graph, whole, params, (), given, shapes)
         except InputError as error:
             raise type(error)(f"validation data: {error}") from error
-        held_out = _samples(graph, seen, kind, "validation ")
+        validating = samples(graph, seen, kind, judge, "validation ")
     constants = MappingProxyType({n.name: values[n.name] for n in whole.nodes if n.constant is not None})
-    judge = judge_of(graph, getattr(network, "prediction", None))
     objective = Objective(graph, whole, kind, constants, judge, is_averaged(graph))
     if not allow_empty_classes:
-        _require_all_classes(objective, owned, training)
+        _require_all_classes(objective, owned, training, target_of(values, judge))
     idle = {name: p for name, p in params.items() if graph.resolve(name) not in owned}
-    return Setting(objective, optimizer, owned, MappingProxyType(idle), training, held_out)
-
-
-def _counted_type(value: object) -> str:
-    count = f" of {len(value)}" if isinstance(value, tuple | list) else ""
-    return f"a {type(value).__name__}{count}"
+    return Setting(objective, optimizer, owned, MappingProxyType(idle), training, validating)
 
 
 def choose_optimizer(optimizer: str | Optimizer, learning_rate: float | None, problems: Sequence[str]) -> Optimizer:
@@ -147,22 +146,6 @@ def choose_optimizer(optimizer: str | Optimizer, learning_rate: float | None, pr
     return chosen
 
 
-def _counted(graph: Graph, data: Sequence[Array | None], which: str) -> list[Array]:
-    """The data that were given, as many as the graph takes."""
-    needed = len(graph.data)
-    problems = []
-    if needed > len(GIVEN):
-        problems.append(f"the network takes {needed} data arrays, {list(graph.data)}; train gives x, y and weight")
-    for place, name in enumerate(GIVEN):
-        if place < needed and data[place] is None:
-            problems.append(f"the network takes {needed} data arrays, {list(graph.data)}: {which}{name} is missing")
-        elif place >= needed and data[place] is not None:
-            hint = ": FeedForward(..., weighted=True) takes weights" if name == "weight" else ""
-            problems.append(f"{which}{name} was given, the network takes {list(graph.data)}{hint}")
-    all_mismatches("train", problems)
-    return list(data[:needed])
-
-
 def _owned(array: Array, kind: Kind) -> Array:
     """A copy in row order: a resumed training has its arrays in row order, and the order decides how sums round."""
     if isinstance(array, np.ndarray | np.generic):
@@ -170,22 +153,16 @@ def _owned(array: Array, kind: Kind) -> Array:
     return kind.xp.asarray(array, copy=True)
 
 
-def _samples(graph: Graph, values: Mapping[str, Array], kind: Kind, which: str) -> Samples:
-    arrays = {name: values[name] for name in graph.data}
-    shown = {f"{which}{given}": arrays[name] for given, name in zip(GIVEN, graph.data, strict=False)}
-    complain(shown, shown, "the array")
-    count = len(to_numpy(next(iter(arrays.values()))))
-    weight = to_numpy(arrays[graph.data[2]]) if len(graph.data) == 3 else None
-    rows = np.arange(count) if weight is None else np.flatnonzero(weight)
-    return Samples(MappingProxyType(arrays), rows, weight, kind)
-
-
-def _require_all_classes(objective: Objective, params: Mapping[str, Array], training: Samples) -> None:
+def _require_all_classes(
+    objective: Objective, params: Mapping[str, Array], training: Samples, target: np.ndarray | None
+) -> None:
     """Raise `InputError` naming each class that no sample has: it would be learned never to occur."""
     judge = objective.judge
-    if judge is None or judge.inputs[1] not in training.arrays:
+    if judge is None or target is None:
         return
-    t = to_numpy(training.arrays[judge.inputs[1]])[training.rows]
+    t = target[training.rows]
+    if judge.leads[1] == 2:  # one target per step: those that count, one after the other
+        t = t.reshape(-1, *t.shape[2:]) if training.weight is None else t[training.weight[training.rows] > 0]
     missing: list[str] = []
     if isinstance(judge.operation, SoftmaxCrossEntropy):
         outputs = objective.trace(params, training.take(training.rows[:1]))[judge.inputs[0]].shape[-1]
