@@ -27,6 +27,8 @@ class Direct(Mapping[str, Array]):
         self._arrays = arrays
         self._arrived = arrived
         self._home = {n.name: f for f in trace.plan.scans if f.label in arrived for n in f.nodes if n.name in arrays}
+        scans = ((node.name, scan) for family in trace.plan.scans for node, scan in family.members())
+        self._ends = {name for name, scan in scans if scan.at == "end"}  # all that reaches a final state is direct
         self._swept: dict[str, tuple[dict[str, Array], dict[str, Array]]] = {}
 
     def _of(self, family: Family) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -60,8 +62,10 @@ class Direct(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         name = self._trace.graph.resolve(name)
         if name in self._home:
-            inside = self._of(self._home[name])[0]
-            return inside[name] if name in inside else self._arrays[name]
+            inside, total = self._of(self._home[name])[0], self._arrays[name]
+            if name in self._ends:
+                return total
+            return inside[name] if name in inside else self._trace.kind.zeros(tuple(total.shape))
         if name in self._names:
             return self._upstream[name]
         raise UnknownNameError(

@@ -25,7 +25,8 @@ def all_finite(x: Array) -> bool:
     xp = namespace(x)
     if xp.isdtype(x.dtype, ("integral", "bool")):
         return True
-    return bool(xp.all(xp.isfinite(x)))
+    result = xp.all(xp.isfinite(x))
+    return is_traced(result) or bool(result)  # while JAX compiles, what it does with known arrays is traced as well
 
 
 def complain(

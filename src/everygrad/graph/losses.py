@@ -113,6 +113,10 @@ class Loss(Operation):
     def formula(self, *operands: str) -> str:
         return f"{self.name}({', '.join(operands)})"
 
+    def written(self, *operands: str) -> str:
+        """ℓ of one sample written out, for people: ``sum((z - t)**2)``."""
+        return self.formula(*operands)
+
     def local_formula(self, slot: int, *operands: str) -> str:
         if slot == 2:
             return "(l - L)/sum(w)" if self.reduction.batch == "mean" else "l"
@@ -208,6 +212,11 @@ class SoftmaxCrossEntropy(Loss):
         _, z_m, _, s = self._parts(z)
         return (1.0 - self.smoothing) * (log1p(s) + (z_m - z))
 
+    def written(self, *operands: str) -> str:
+        z, t = operands[:2]
+        keep, each = 1.0 - self.smoothing, self.smoothing
+        return f"-sum({f'({keep:g}*{t} + {each:g}/K)' if each else t}*log(softmax({z})))"
+
     def slope_formula(self, slot: int, *operands: str) -> str:
         z, t = operands[:2]
         keep, each = 1.0 - self.smoothing, self.smoothing
@@ -245,6 +254,11 @@ class BinaryCrossEntropy(Loss):
             return [f"targets of binary cross-entropy must be in [0, 1], got values in {_range(t)}"]
         return []
 
+    def written(self, *operands: str) -> str:
+        z, t = operands[:2]
+        scale = "1/K*" if self.reduction.outputs == "mean" else ""
+        return f"-{scale}sum({t}*log(sigmoid({z})) + (1 - {t})*log(1 - sigmoid({z})))"
+
     def slope_formula(self, slot: int, *operands: str) -> str:
         z, t = operands[:2]
         return f"sigmoid({z}) - {t}" if slot == 0 else f"-{z}"
@@ -279,6 +293,11 @@ class SquaredError(Loss):
 
     def target_slope(self, z: Float[Array, "*n K"], t: Float[Array, "*n K"]) -> Float[Array, "*n K"]:
         return (2.0 * self._scale(z)) * (t - z)
+
+    def written(self, *operands: str) -> str:
+        z, t = operands[:2]
+        scale = ("1/2*" if self.half else "") + ("1/K*" if self.reduction.outputs == "mean" else "")
+        return f"{scale}sum(({z} - {t})**2)"
 
     def slope_formula(self, slot: int, *operands: str) -> str:
         z, t = operands[:2]

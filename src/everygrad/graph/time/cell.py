@@ -32,9 +32,16 @@ class Cell:
         for node in self.graph.nodes:
             if node.operation is not None and node.lead == 0 and any(node.leads):
                 problems.append(f"{node.name!r} mixes the samples of a batch ({node.operation.name}): a cell must not")
+            if node.role == "data" and node.lead != 1:
+                problems.append(f"{node.name!r} has {node.lead} leading axes: a cell sees one step of each sample")
         if not self.states:
             problems.append("a cell needs at least one state: without one, nothing is carried from step to step")
-        if {self.input, *(previous for _, previous in self.states)} != set(self.graph.data):
+        computed = {node.name for node in self.graph.nodes if node.operation is not None and node.lead}
+        for name in (name for name, _ in self.states if name not in computed):
+            problems.append(f"the state {name!r} after the step is not computed by the cell for each sample")
+        if any(len(set(names)) < len(names) for names in zip(*self.states, strict=True)):
+            problems.append(f"two states have one name: {self.states}")
+        if not self.graph.data or set(self.graph.data[1:]) != {previous for _, previous in self.states}:
             problems.append(
                 f"the data of the graph, {list(self.graph.data)}, must be the input and the previous states"
             )

@@ -95,6 +95,12 @@ class Scan(Operation):
             raise ShapeProblem(f"scan takes {len(self.slots)} inputs, {', '.join(self.slots)}; got {len(shapes)}")
         if self.masked:
             counting_shape(self.name, shapes[-1], leads[-1])
+        states = [p for _, p in self.cell.states] if self.sizes is None else []
+        for slot, lead in list(zip(self.slots, leads, strict=True))[1:]:
+            if slot in states and lead != 1:
+                raise ShapeProblem(f"scan: the initial state {slot!r} must be one of each sample, (batch, units)")
+            if slot in self.cell.parameters and lead:
+                raise ShapeProblem(f"scan: {slot!r} must be a parameter, the same for all samples and steps")
         known = dict(zip(self.slots, shapes, strict=True))
         known |= {previous: (self.sizes[name],) for name, previous in self.cell.states if self.sizes}
         for node in self.cell.graph.nodes:
