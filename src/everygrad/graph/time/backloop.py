@@ -29,10 +29,10 @@ def backloop(run: Run, found: Arrays, final: Mapping[str, Array], terms: Terms) 
     xs = {name: found[name] for name in inside if name in found}
     if run.mask is not None:
         xs[MASK] = run.mask
-    work = [_work(run, task, inside, xs) for task in reversed(todo)]
+    work = [_work(terms, task, inside, xs) for task in reversed(todo)]
     packed = [task for task in todo if isinstance(task, Packed)]
     hidden = {node.name for task in packed for node in task.nodes}
-    same = _same(run, looped, found)
+    same = _same(terms, looped, found)
     shown = looped - hidden - set(same) - {same[name] for name in hidden if name in same}
 
     def body(later: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
@@ -75,15 +75,16 @@ def backloop(run: Run, found: Arrays, final: Mapping[str, Array], terms: Terms) 
     return {name: first[previous] for name, previous in states}
 
 
-def _same(run: Run, looped: set[str], found: Arrays) -> dict[str, str]:
+def _same(terms: Terms, looped: set[str], found: Arrays) -> dict[str, str]:
     """name -> the quantity whose gradient it shares: read once, by a sum, and by nobody outside the loop."""
     same: dict[str, str] = {}
+    run = terms.run
     states = {name for name, _ in run.cell.states}
     for node in reversed(run.cell.graph.nodes):
         users = run.cell.graph.consumers[node.name]
         if node.name in looped and node.name not in states and node.name not in found and len(users) == 1:
             user, slot = users[0]
-            if user in looped and isinstance(run.local(user, slot), Identity):
+            if user in looped and isinstance(terms.local(user, slot), Identity):
                 same[node.name] = same.get(user, user)
     return same
 
@@ -92,11 +93,11 @@ def _joined(task: Packed) -> str:
     return f"joined from {task.nodes[0].name}"
 
 
-def _work(run: Run, task: Task, inside: set[str], xs: Arrays) -> Work:
+def _work(terms: Terms, task: Task, inside: set[str], xs: Arrays) -> Work:
     """A task's part of one step. What it needs of each step is added to ``xs``."""
     if isinstance(task, Packed):
-        return _packed_work(run, task)
-    steps = [(name, _at_step(run, task, slot, xs)) for slot, name in uses(run, task) if name in inside]
+        return _packed_work(terms.run, task)
+    steps = [(name, _at_step(terms, task, slot, xs)) for slot, name in uses(terms.run, task) if name in inside]
 
     def work(g: Arrays, x: Arrays, kept: Arrays) -> None:
         if task.name in g:
@@ -119,9 +120,9 @@ def _packed_work(run: Run, task: Packed) -> Work:
     return work
 
 
-def _at_step(run: Run, node: Node, slot: int, xs: Arrays) -> Step:
+def _at_step(terms: Terms, node: Node, slot: int, xs: Arrays) -> Step:
     """The pull of one local Jacobian at one step. Slopes are taken for all steps at once where that can be."""
-    J = run.local(node.name, slot)
+    run, J = terms.run, terms.local(node.name, slot)
     if isinstance(J, Identity):
         return lambda g, x: g
     key = f"slope of {node.name} by input {slot}"

@@ -1,6 +1,7 @@
 """What the uses of a cell's quantities add to gradients, all steps at once."""
 
 from collections.abc import Callable
+from functools import cache
 
 from everygrad.engines import Array
 from everygrad.graph.graph import Node
@@ -27,6 +28,7 @@ class Terms:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.local = cache(run.local)  # a slope is taken once, whoever asks for it in this sweep
         self._joined: dict[tuple[int, ...], tuple[list[Array | None], Array]] = {}
 
     def send(self, task: Task, found: Arrays, to: Callable[[str], bool] = lambda name: True) -> None:
@@ -37,7 +39,7 @@ class Terms:
         elif task.name in found:
             for slot, name in uses(self.run, task):
                 if to(name):
-                    J = self.run.local(task.name, slot)
+                    J = self.local(task.name, slot)
                     add(found, name, J.pull(found[task.name], total=task.leads[slot] == 0))
 
     def _send_packed(self, task: Packed, found: Arrays, to: Callable[[str], bool]) -> None:
