@@ -87,7 +87,7 @@ def in_torch(what: Program, given: Numbers, carry: bool):
     return values, {**gradients, "x": gradient(x)}, of_initial, {k: gradient(v) for k, v in leaves.items()}
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.integers(0, 10**9))
 @pytest.mark.parametrize("carry", [True, False])
 def test_every_gradient_of_any_cell(carry, seed):

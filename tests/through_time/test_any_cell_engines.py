@@ -42,7 +42,7 @@ def narrow(array):
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.integers(0, 10**9))
 def test_torch_tensors(seed):
     made, given = program(seed).cell(), numbers(program(seed), seed)
@@ -69,7 +69,7 @@ def test_jax_arrays_under_jit(seed):
         assert_close(array, reference[name], FRAMEWORK, name)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.integers(0, 10**9))
 def test_float32_is_close_to_float64_of_the_rounded_numbers(seed):
     made, given = program(seed).cell(), moved(numbers(program(seed), seed), narrow)
@@ -83,7 +83,7 @@ def test_float32_is_close_to_float64_of_the_rounded_numbers(seed):
             assert_close(array, reference[name], SINGLE, name)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.integers(0, 10**9))
 def test_segments_give_what_the_whole_run_gives(seed):
     what = program(seed)

@@ -113,7 +113,8 @@ def _swept(trace: Trace, of: str, wrt: str) -> Jacobian:
     if graph.by_name[wrt].lead == 0:
         raise UnsupportedError(
             f"the steps between the parameter {wrt!r} and {of!r} are joined: its Jacobian would be as large as "
-            f"{of!r} times {wrt!r} for each sample. everygrad.through_time has the derivative of each step"
+            f"{of!r} times {wrt!r} for each sample. everygrad.through_time has the derivative of each step, "
+            f"eg.unroll(net, params, x, y) the Jacobian of one step as a sum over the others"
         )
     size = math.prod(features)
     rows = []

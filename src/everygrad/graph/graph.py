@@ -109,11 +109,15 @@ class Graph:
         return f"Graph({len(self.nodes)} nodes; {given}; output {self.output})"
 
     def __str__(self) -> str:
-        lines = []
+        lines, above = [], ""
         for node in self.nodes:
             if node.operation is not None:
                 operands = [self._operand(name) for name in node.inputs]
-                lines.append(f"{node.name} = {node.operation.formula(*operands)}")
+                heading = node.operation.heading(*operands)
+                if heading and heading != above:
+                    lines.append(heading)
+                lines.append(("    " if heading else "") + node.operation.equation(node.name, *operands))
+                above = heading
         return "\n".join(lines)
 
     def _operand(self, name: str) -> str:

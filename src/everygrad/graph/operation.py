@@ -97,6 +97,14 @@ class Operation(ABC):
     def formula(self, *operands: str) -> str:
         """The value, for people: ``tanh(a1)``."""
 
+    def equation(self, name: str, *operands: str) -> str:
+        """The line of a graph for a node of this name: ``h1 = tanh(a1)``."""
+        return f"{name} = {self.formula(*operands)}"
+
+    def heading(self, *operands: str) -> str:
+        """The line above nodes that belong together, the quantities of one scan; nothing for others."""
+        return ""
+
     @abstractmethod
     def local_formula(self, slot: int, *operands: str) -> str:
         """The local derivative, for people: ``1 - tanh(a1)**2``."""

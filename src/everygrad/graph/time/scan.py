@@ -10,6 +10,8 @@ from everygrad.errors import InputError, UnsupportedError
 from everygrad.graph.operation import Operation, Shape, ShapeProblem
 from everygrad.graph.steps import counting_shape, kept
 from everygrad.graph.time.cell import Cell
+from everygrad.graph.time.equations import written
+from everygrad.graph.time.loop import MASK
 from everygrad.graph.time.run import Run, run
 from everygrad.graph.time.segments import Segments, run_segments, sweep_segments
 from everygrad.graph.time.sweep import Sweep, sweep
@@ -79,7 +81,7 @@ class Scan(Operation):
     def slots(self) -> tuple[str, ...]:
         """What the cell calls each input: the input, the states (if they are given), the parameters, the mask."""
         states = () if self.sizes is not None else tuple(previous for _, previous in self.cell.states)
-        return (self.cell.input, *states, *self.cell.parameters, *(("mask",) if self.masked else ()))
+        return (self.cell.input, *states, *self.cell.parameters, *((MASK,) if self.masked else ()))
 
     def same_run(self, other: "Scan") -> bool:
         """Whether the two show quantities of one run, given the same inputs."""
@@ -133,7 +135,7 @@ class Scan(Operation):
             kind = kind_of(x)
             states = {name: kind.zeros((x.shape[1], size)) for name, size in self.sizes.items()}
         parameters = {name: given[name] for name in self.cell.parameters}
-        mask = self.inner(kept(given["mask"], x.shape[0])) if self.masked else None
+        mask = self.inner(kept(given[MASK], x.shape[0])) if self.masked else None
         if self.remember == "all":
             return run(self.cell, x, states, parameters, mask)
         return run_segments(self.cell, x, states, parameters, mask, wanted)
@@ -177,12 +179,32 @@ class Scan(Operation):
     def local(self, slot: int, xs: Sequence[Array], y: Array, leads: Sequence[int]) -> Jacobian:
         raise UnsupportedError(
             f"{self.quantity!r} of scan {self.label!r} depends on all earlier steps: it has no Jacobian per step. "
-            "everygrad.through_time has the state Jacobians, the tensor and the credit of each step"
+            "eg.unroll(net, params, x, y) has that of one step by another; everygrad.through_time the state "
+            "Jacobians, the tensor and the credit of each step"
         )
 
     def formula(self, *operands: str) -> str:
         where = " at its end" if self.at == "end" else ""
         return f"{self.quantity} of the scan {self.label} over {operands[0]}{where}"
+
+    def heading(self, *operands: str) -> str:
+        given = dict(zip(self.slots, operands, strict=True))
+        start = "zero" if self.sizes is not None else " and ".join(given[p] for _, p in self.cell.states)
+        backwards = " backwards" if self.reverse else ""
+        counting = f", the steps that count by {given[MASK]}" if self.masked else ""
+        return f"scan {self.label} over {operands[0]}{backwards}, from {start}{counting}:"
+
+    def equation(self, name: str, *operands: str) -> str:
+        """The cell's own equation of this quantity, with the names of the graph: those of one scan end alike."""
+        own = name.removesuffix("_end") if self.at == "end" else name
+        suffix = own.removeprefix(self.quantity) if own.startswith(self.quantity) else ""
+        if self.at == "end":
+            return f"{name} = {self.quantity}{suffix} after the last step"
+        before = "[t+1]" if self.reverse else "[t-1]"
+        names = {q: q + suffix for q in self.cell.quantities} | {self.quantity: name}
+        names |= {slot: o for slot, o in zip(self.slots, operands, strict=True) if slot != MASK}
+        names |= {previous: f"{state}{suffix}{before}" for state, previous in self.cell.states}
+        return f"{name} = {written(self.cell, names)[self.quantity]}"
 
     def local_formula(self, slot: int, *operands: str) -> str:
         return f"sum over steps of products of d{self.cell.states[0][0]}_k/d{self.cell.states[0][1]}_k"
