@@ -38,6 +38,11 @@ def is_traced(array: Array) -> bool:
     return jax is not None and isinstance(array, jax.core.Tracer)
 
 
+def has_values(array: Array) -> bool:
+    """Whether the numbers can be looked at: not those of a JAX tracer, nor of a tensor on torch's meta device."""
+    return not is_traced(array) and str(getattr(array, "device", "")) != "meta"
+
+
 def is_complex(array: Array) -> bool:
     """Whether the elements of ``array`` are complex (the complex step feeds such arrays)."""
     if isinstance(array, np.ndarray | np.generic):
