@@ -75,3 +75,20 @@ def test_what_no_scan_is_made_of_has_no_direct_gradient() -> None:
         g.direct["V"]
     assert set(g.direct) == {"x", "x_kept", "U", "b", "W", "a", "h", "h_end"}
     assert g.direct is g.direct
+
+
+def test_a_state_that_only_the_next_step_reads_has_no_direct_gradient() -> None:
+    """Not its total one, which is not zero."""
+
+    def step(x, states, p):
+        h, slow = states
+        a = p.U @ x + p.W @ slow
+        h = eg.ops.tanh(a)
+        return h, 0.5 * slow + 0.5 * h
+
+    net = eg.Recurrent(eg.Cell(step, 2, {"h": 3, "slow": 3}, {"U": (3, 2), "W": (3, 3)}), outputs=2)
+    g = eg.gradients(net, net.init(0), X, Y)
+    assert np.abs(g["slow"][:, :-1]).max() > 0
+    assert g.direct["slow"].shape == g["slow"].shape
+    assert not g.direct["slow"].any()
+    np.testing.assert_array_equal(g.direct["h_end"], g["h_end"])

@@ -85,7 +85,7 @@ def test_all_samples_at_once_is_the_same_as_one_entry_at_a_time(function, separa
     graph, W = eg.graph(function), rng.standard_normal((2, 3))
     trace = in_double(eg.forward(graph, {"W": W}, rng.standard_normal((4, 3)), rng.standard_normal((4, 2))))
     for name in ("x", "W", "h", "y"):
-        sweep = Sweep(graph, trace.arrays, complex_step, name, graph.output)
+        sweep = Sweep(graph, trace.arrays, complex_step, (name,), (graph.output,))
         assert sweep.separate == (separate and name != "W")
         found = sweep.entries(np.arange(sweep.x.size)).reshape(sweep.x.shape)
         expected = plain_sweep(graph, dict(trace.arrays), name, graph.output)

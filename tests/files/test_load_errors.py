@@ -168,7 +168,10 @@ def spoil(*steps, value):
 
 
 FEED_FORWARD = {
-    "kind": (spoil("kind", value="python"), "network.kind: expected 'feed_forward', 'graph_network' or 'graph'"),
+    "kind": (
+        spoil("kind", value="python"),
+        "network.kind: expected 'feed_forward', 'recurrent', 'graph_network' or 'graph'",
+    ),
     "no kind": (lambda n: n.pop("kind"), "network.kind: expected a text, got None"),
     "extra": (spoil("hook", value="os.system"), "network: 'hook' is unknown"),
     "missing": (lambda n: n.pop("loss"), "network: 'loss' is missing"),

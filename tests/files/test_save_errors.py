@@ -97,7 +97,7 @@ def test_what_a_file_cannot_hold(tmp_path, graph, message):
 
 @pytest.mark.parametrize("net", [None, 3, {}, torch.nn.Linear(2, 2), "net"])
 def test_what_is_no_network(tmp_path, net):
-    refused(tmp_path / "net", InputError, "expected a FeedForward, a GraphNetwork or a Graph", net, PARAMS)
+    refused(tmp_path / "net", InputError, "expected a FeedForward, a Recurrent, a GraphNetwork or a Graph", net, PARAMS)
 
 
 def test_all_mismatches_at_once(tmp_path):

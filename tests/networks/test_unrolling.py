@@ -318,7 +318,7 @@ def test_an_operation_that_joins_steps_in_its_own_way_is_refused():
 
 
 def test_torch_and_jax_arrays():
-    numbers = made(Case("lstm", lengths=True, read="each", T=4))
+    numbers = made(Case("elman", lengths=True, T=2, seed=1))
     u = unrolled(numbers)
     expected = eg.gradients(*u)
     net, given = network(numbers.case), data(numbers)
@@ -328,5 +328,5 @@ def test_torch_and_jax_arrays():
             again = eg.unroll(net, arrays, *map(make, given))
             g = eg.gradients(*again)
             assert type(g["h[1]"]) is type(arrays["V"])
-            for name in ("h[1]", "x[3]", "W_i", "b_V"):
+            for name in ("h[1]", "x[0]", "W", "b_V"):
                 assert_close(np.asarray(g[name]), expected[name], FRAMEWORK, name)

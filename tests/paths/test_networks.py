@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import everygrad as eg
 from everygrad.checks.tolerance import assert_close
-from everygrad.errors import InputError, UnknownNameError
+from everygrad.errors import InputError, UnknownNameError, UnsupportedError
 from everygrad.graph import LOSSES
 from everygrad.paths import kbest, paths
 from everygrad.paths.search import whole
@@ -266,3 +266,26 @@ def test_arguments_are_left_alone():
     paths(net, params, x, y, wrt=("W1", 1, 1))
     for name, value in before.items():
         np.testing.assert_array_equal(params[name], value)
+
+
+@pytest.mark.parametrize(
+    ("wrt", "of", "through"),
+    [
+        (("h", 0), None, "'h'"),
+        ("h_end[1]", None, "'h_end'"),
+        (("W", 0, 0), None, "'h_end'"),
+        (("x", 0), None, "'x'"),
+        (("a", 0), ("h", 1), "'a'"),
+    ],
+)
+def test_time_steps_are_no_nodes(wrt, of, through):
+    """A recurrent network is unrolled first; where no step is on the way, it need not be."""
+    net = eg.Recurrent(eg.Elman(2, 3), outputs=2)
+    params, x, y = net.init(0), np.ones((2, 4, 2)), np.array([0, 1])
+    with pytest.raises(UnsupportedError, match=rf"go through the time steps of {through}: unroll.*eg\.unroll\(net"):
+        paths(net, params, x, y, wrt=wrt, of=of)
+    after = paths(net, params, x, y, wrt=("V", 0, 1))
+    assert after.count == 2
+    assert_close(after.total, eg.gradients(net, params, x, y)["V"][0, 1])
+    u = eg.unroll(net, params, x, y)
+    assert_close(paths(*u, wrt=("h[1]", 2)).total, eg.gradients(net, params, x, y)["h"][0, 1, 2])

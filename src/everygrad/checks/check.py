@@ -11,12 +11,15 @@ from everygrad.backprop import Gradients, Network, Trace, backward, forward
 from everygrad.backprop.gradients import norm
 from everygrad.checks.blame import Blame
 from everygrad.checks.faults import shape_fault
+from everygrad.checks.known import Known, with_direct
+from everygrad.checks.over_time import direct_fault
 from everygrad.checks.reference import LIMIT, Progress, Reference, reference
 from everygrad.checks.result import CheckResult, CheckRow
-from everygrad.checks.rounding import in_double, rounding
+from everygrad.checks.rounding import in_double, local_gradients, rounding
 from everygrad.checks.steps import Step, central_difference, complex_step, forward_difference, require_analytic
 from everygrad.checks.sweep import Sweep
 from everygrad.checks.tolerance import DIFFERENCE, EXACT, FRAMEWORK, SINGLE, tolerance_for
+from everygrad.checks.view import DIRECT, View, plain, view
 from everygrad.engines import Array, to_numpy
 from everygrad.errors import InputError, all_mismatches, unknown_name
 from everygrad.graph import Graph
@@ -54,6 +57,10 @@ def check(
       one-sided ones disagree (a kink, a difference lost in rounding) are left out, and counted.
     - a mapping of right gradients by name, or a function of the trace that returns one.
 
+    Of a recurrent network every quantity is checked at every step, also its direct gradient, in a row ``direct h``
+    (a key in ``gradients`` too): the oracle follows the steps through copies of the cell, see `unroll`. In padding
+    a gradient must be zero. A fault is named with the step at which the backward sweep meets it first.
+
     The first two perturb a quantity, evaluate what depends on it, and use only *values* of the operations.
     Of a quantity of more than ``limit`` entries (or too costly), 256 seeded random entries and 8 random
     directions are compared; a wrong entry anywhere changes the directions.
@@ -75,58 +82,57 @@ def check(
         problems.append(f"tol must be a non-negative number, got {tol!r}")
     all_mismatches("check", problems)
     trace = forward(network, params, *data, **named)
-    mine = backward(trace, check_finite=False)
+    mine = with_direct(backward(trace, check_finite=False))
     given = _by_name(mine, mine if gradients is None else gradients, "gradients")
     names = _chosen(mine, given, quantities, gradients is not None)
-    double = in_double(trace)
-    references = _references(trace, double, mine, names, oracle, limit, seed, progress)
+    seen = view(in_double(trace), mine.gradients.of)
+    references = _references(trace, seen, mine, names, oracle, limit, seed, progress)
     rows = {}
     for name in names:
         if name in references:
             rows[name] = _row(trace, name, given[name], references[name], _tolerance(oracle, given[name], trace, tol))
     if not rows:
         raise InputError("there is nothing to check: the oracle and the gradients have no quantity in common")
-    return _judged(trace, double, mine, given, rows, references, oracle, limit, seed)
+    return _judged(trace, seen, mine, given, rows, references, oracle, limit, seed)
 
 
-def _by_name(mine: Gradients, arrays: Mapping[str, Any], what: str) -> dict[str, np.ndarray]:
+def _by_name(mine: Known, arrays: Mapping[str, Any] | Known, what: str) -> dict[str, np.ndarray]:
     """Arrays by the names of the graph; raises with all names that have no gradient."""
-    if isinstance(arrays, Gradients) and arrays.of != mine.of:
-        raise InputError(f"{what} are those of {arrays.of!r}, the graph's output is {mine.of!r}")
-    graph, problems, found = mine.trace.graph, [], {}
-    for key, array in arrays.items():
+    if isinstance(arrays, Gradients):
+        if arrays.of != mine.gradients.of:
+            raise InputError(f"{what} are those of {arrays.of!r}, the graph's output is {mine.gradients.of!r}")
+        arrays = with_direct(arrays)
+    problems, found = [], {}
+    for key, array in (arrays.all() if isinstance(arrays, Known) else arrays).items():
         try:
-            mine[key]
+            name = mine.resolve(key)
         except InputError as error:
             problems.append(str(error))
             continue
-        if graph.resolve(key) in found:
-            problems.append(f"{key!r} is {graph.resolve(key)!r}, which was given too")
-        found[graph.resolve(key)] = values = np.asarray(to_numpy(array))
+        if name in found:
+            problems.append(f"{key!r} is {name!r}, which was given too")
+        found[name] = values = np.asarray(to_numpy(array))
         if values.dtype.kind not in "fiu":
             problems.append(f"{key!r} has dtype {values.dtype}, expected real numbers")
     all_mismatches(what, problems)
     return found
 
 
-def _chosen(mine: Gradients, given: Mapping[str, np.ndarray], quantities: Iterable[str] | None, own: bool) -> list[str]:
-    graph = mine.trace.graph
+def _chosen(mine: Known, given: Mapping[str, np.ndarray], quantities: Iterable[str] | None, own: bool) -> list[str]:
+    known = mine.all()
     if quantities is None:
-        return [name for name in mine if name in given and (own or name != mine.of)]
-    asked = set()
-    for quantity in (quantities,) if isinstance(quantities, str) else quantities:
-        mine[quantity]  # raises for a name without gradient
-        asked.add(graph.resolve(quantity))
+        return [name for name in known if name in given and (own or name != mine.gradients.of)]
+    asked = {mine.resolve(quantity) for quantity in ((quantities,) if isinstance(quantities, str) else quantities)}
     missing = sorted(asked - set(given))
     if missing:
         raise InputError(f"quantities {missing} are to be checked, but their gradients were not given")
-    return [name for name in mine if name in asked]
+    return [name for name in known if name in asked]
 
 
 def _references(
     trace: Trace,
-    double: Trace,
-    mine: Gradients,
+    seen: View,
+    mine: Known,
     names: list[str],
     oracle: Oracle,
     limit: int,
@@ -138,28 +144,29 @@ def _references(
         return _of_user(oracle, trace, mine)
     if oracle not in TITLES:
         raise unknown_name("oracle", oracle, TITLES)
-    graph, values, found = double.graph, double.arrays, {}
+    graph, values, found = seen.trace.graph, seen.trace.arrays, {}
+    ends = seen.parts(mine.gradients.of)
     if oracle == "complex":
-        require_analytic(double.nodes, values, seed)
-    for position, node in enumerate(double.nodes):
-        if node.name not in names:
-            continue
-        step, second = complex_step, None
-        if oracle == "difference":
-            step = central_difference
-            second = Sweep(graph, values, forward_difference, node.name, mine.of)
-        sweep = Sweep(graph, values, step, node.name, mine.of)
-        found[node.name] = reference(sweep, (seed, position), limit, progress, second)
+        require_analytic(seen.trace.nodes, values, seed)
+    order = {node.name: position for position, node in enumerate(trace.nodes)}
+    for name in sorted(names, key=lambda n: (n != plain(n), order[plain(n)])):
+        cut = seen.cut[plain(name)] if name != plain(name) else frozenset()
+        what = (seen.parts(name), ends, seen.over_time(name))
+        step = complex_step if oracle == "complex" else central_difference
+        sweep = Sweep(graph, values, step, *what, cut=cut)
+        second = Sweep(graph, values, forward_difference, *what, cut=cut) if oracle == "difference" else None
+        key = (seed, order[plain(name)]) if name == plain(name) else (seed, order[plain(name)], 1)
+        found[name] = reference(name, sweep, key, limit, progress, second)
     return found
 
 
-def _of_user(oracle: Any, trace: Trace, mine: Gradients) -> dict[str, Reference]:
+def _of_user(oracle: Any, trace: Trace, mine: Known) -> dict[str, Reference]:
     arrays = oracle(trace) if callable(oracle) else oracle
     if not isinstance(arrays, Mapping):
         raise InputError(f"an oracle must give a mapping of arrays by name, got {type(arrays).__name__}")
     found, problems = {}, []
     for name, array in _by_name(mine, arrays, "oracle").items():
-        shape = tuple(trace[name].shape)
+        shape = tuple(trace[plain(name)].shape)
         if array.shape != shape:
             problems.append(f"{name!r} has shape {array.shape}, must have {shape}")
             continue
@@ -179,7 +186,7 @@ def _tolerance(oracle: Oracle, g: np.ndarray, trace: Trace, tol: float | None) -
 
 
 def _row(trace: Trace, name: str, g: np.ndarray, expected: Reference, tolerance: float) -> CheckRow:
-    node = trace.graph.by_name[name]
+    node = trace.graph.by_name[plain(name)]
     size = norm(g) if g.dtype.kind in "fiu" else float("nan")
     if g.shape != expected.shape:
         batch = len(trace[trace.graph.data[0]]) if trace.graph.data else 1
@@ -192,8 +199,8 @@ def _row(trace: Trace, name: str, g: np.ndarray, expected: Reference, tolerance:
 
 def _judged(
     trace: Trace,
-    double: Trace,
-    mine: Gradients,
+    seen: View,
+    mine: Known,
     given: Mapping[str, np.ndarray],
     rows: dict[str, CheckRow],
     references: Mapping[str, Reference],
@@ -206,10 +213,11 @@ def _judged(
     title = TITLES[oracle] if isinstance(oracle, str) else "oracle given"
     if not wrong:
         return CheckResult(tuple(rows.values()), title)
-    match, step = {}, _step(oracle, double, seed)
+    match, step = {}, _step(oracle, seen.trace, seed)
     epsilon = float(np.finfo(to_numpy(trace.loss).dtype).eps)
     doubted = {name: (references[name], given[name]) for name in wrong}
-    moves = rounding(double, mine.of, epsilon, seed, step if isinstance(oracle, str) else None, doubted)
+    ends = seen.parts(mine.gradients.of)
+    moves = rounding(seen, ends, epsilon, seed, step if isinstance(oracle, str) else None, doubted)
     for name in wrong:
         allowed = ROUNDINGS * moves[name] / (references[name].size or 1.0)
         match[name] = max(100 * rows[name].tolerance, SAME, min(allowed, 1e-3))
@@ -220,15 +228,22 @@ def _judged(
     if not wrong:
         return CheckResult(tuple(rows.values()), title)
     wide = {name: np.asarray(g, np.float64) for name, g in given.items() if g.dtype.kind in "fiu"}
-    own = {name: np.asarray(to_numpy(g), np.float64) for name, g in mine.items()}
     right = {name: r.full for name, r in references.items() if r.full is not None}
-    blame = Blame(double, step, wide, own, right, limit)
+    direct = {n: right.get(DIRECT + n, np.asarray(to_numpy(g), np.float64)) for n, g in mine.all_direct().items()}
+    totals = {name: g for name, g in right.items() if name == plain(name)}
+    told = {name: g for name, g in wide.items() if name == plain(name)}
+    blame = Blame(seen, step, told, local_gradients(seen.trace, ends), totals, direct, limit)
     shaped = [name for name in wrong if rows[name].fault is None]
-    culprit, faults = blame.assign(shaped, match)
+    culprit, faults = blame.assign([name for name in shaped if name == plain(name)], match)
+    for name in shaped:
+        if name != plain(name):
+            faults[name] = direct_fault(name, wide[name], direct[plain(name)], right, plain(name) in faults, match)
     rows |= {name: replace(rows[name], fault=fault) for name, fault in faults.items()}
-    bad_shape = [name for name in wrong if name not in shaped]
-    order = [n.name for n in reversed(trace.nodes)]
-    first = min((name for name in (culprit, *bad_shape) if name is not None), key=order.index, default=None)
+    candidates = [culprit, *(name for name in wrong if name not in shaped)]
+    candidates += [name for name in shaped if name != plain(name) and not faults[name].startswith("follows")]
+    order = {node.name: i for i, node in enumerate(reversed(trace.nodes))}
+    found = [name for name in candidates if name is not None]
+    first = min(found, key=lambda name: (name != plain(name), order[plain(name)]), default=None)
     return CheckResult(tuple(rows.values()), title, first)
 
 

@@ -80,9 +80,14 @@ def directions(seed: tuple[int, ...], shape: tuple[int, ...], count: int) -> lis
 
 
 def reference(
-    sweep: Sweep, seed: tuple[int, ...], limit: int, progress: Progress | None, second: Sweep | None = None
+    name: str,
+    sweep: Sweep,
+    seed: tuple[int, ...],
+    limit: int,
+    progress: Progress | None,
+    second: Sweep | None = None,
 ) -> Reference:
-    """The oracle's numbers for the quantity of a sweep.
+    """The oracle's numbers for the quantity of a sweep; ``name`` is what `progress` is told.
 
     ``second``, another oracle of the same precision, marks the entries on which the two disagree: there is
     a kink, or a difference lost in rounding, and neither can tell. They are left out, and so are the
@@ -91,7 +96,7 @@ def reference(
     size, shape = sweep.x.size, sweep.x.shape
     index = _chosen(sweep, seed, limit)
     count = 0 if len(index) == size else DIRECTIONS
-    told = _teller(sweep.name, progress, len(index))
+    told = _teller(name, progress, len(index))
     entries = sweep.entries(index, told)
     products = np.array([sweep.direction(d) for d in directions(seed, shape, count)])
     if second is None:

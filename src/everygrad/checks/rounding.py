@@ -1,6 +1,6 @@
 """The same pass in double precision, and with every number of it changed in its last digit."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -10,11 +10,14 @@ from everygrad.backprop.gradients import norm
 from everygrad.checks.reference import Reference
 from everygrad.checks.steps import Step
 from everygrad.checks.sweep import Sweep
+from everygrad.checks.view import View, plain
 from everygrad.engines import to_numpy
 from everygrad.engines.arrays import NUMPY_FLOAT64
+from everygrad.networks.copies import Edge
 
 TRIALS = 2
 ASKED_AGAIN = 8
+UNCUT: frozenset[Edge] = frozenset()
 
 
 def in_double(trace: Trace) -> Trace:
@@ -30,8 +33,8 @@ def in_double(trace: Trace) -> Trace:
 
 
 def rounding(
-    double: Trace,
-    output: str,
+    seen: View,
+    ends: Sequence[str],
     epsilon: float,
     seed: int,
     step: Step | None,
@@ -45,23 +48,27 @@ def rounding(
     with its ``step``, it is asked again for the entries in which it and the ``doubted`` gradient differ most.
     """
     rng = np.random.default_rng(seed)
-    right = _backward(double, output, 0.0, rng)
     moves = dict.fromkeys(doubted, 0.0)
+    cuts = {name: seen.cut.get(plain(name), UNCUT) if name != plain(name) else UNCUT for name in doubted}
+    right = {cut: local_gradients(seen.trace, ends, cut=cut) for cut in set(cuts.values())}
     for _ in range(TRIALS):
         values: dict[str, np.ndarray] = {}
         with np.errstate(all="ignore"):
-            for node in double.nodes:
+            for node in seen.trace.nodes:
                 if node.operation is None:
-                    values[node.name] = double.arrays[node.name]
+                    values[node.name] = seen.trace.arrays[node.name]
                 else:
                     evaluate((node,), values)
                 values[node.name] = _shaken(np.asarray(values[node.name]), epsilon, rng)
-            trace = Trace(double.graph, double.plan, MappingProxyType(values), double.kind)
-            found = _backward(trace, output, epsilon, rng)
+            trace = Trace(seen.trace.graph, seen.trace.plan, MappingProxyType(values), seen.trace.kind)
+            found = {cut: local_gradients(trace, ends, epsilon, rng, cut) for cut in right}
         for name, (reference, g) in doubted.items():
-            moved = [norm(found[name] - right[name])]
+            cut = cuts[name]
+            moved = [norm(seen.joined(name, found[cut]) - seen.joined(name, right[cut]))]
             if step is not None and g.shape == reference.shape and np.isfinite(g).all():
-                moved.append(_of_oracle(Sweep(trace.graph, values, step, name, output), reference, g))
+                parts = seen.parts(name)
+                shaken = Sweep(trace.graph, values, step, parts, ends, seen.over_time(name), cut=cut)
+                moved.append(_of_oracle(shaken, reference, g))
             moves[name] = max(moves[name], *(m for m in moved if np.isfinite(m)))
     return moves
 
@@ -75,28 +82,37 @@ def _of_oracle(shaken: Sweep, reference: Reference, g: np.ndarray) -> float:
     return moved * norm(difference) / part if part else 0.0
 
 
-def _shaken(x: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.ndarray:
-    return np.asarray(x * (1.0 + epsilon * rng.choice((-1.0, 1.0), x.shape))) if x.dtype.kind == "f" else x
+def _shaken(x: np.ndarray, epsilon: float, rng: np.random.Generator | None) -> np.ndarray:
+    if rng is None or x.dtype.kind != "f":
+        return x
+    return np.asarray(x * (1.0 + epsilon * rng.choice((-1.0, 1.0), x.shape)))
 
 
-def _backward(trace: Trace, output: str, epsilon: float, rng: np.random.Generator) -> Mapping[str, np.ndarray]:
-    found = {output: np.ones(trace.arrays[output].shape)}
+def local_gradients(
+    trace: Trace,
+    ends: Sequence[str],
+    epsilon: float = 0.0,
+    rng: np.random.Generator | None = None,
+    cut: Collection[Edge] = UNCUT,
+) -> dict[str, np.ndarray]:
+    """Every gradient by the operations' own local derivatives, but along the edges in ``cut``."""
+    found = {end: np.ones(trace.arrays[end].shape) for end in ends}
     for node in reversed(trace.nodes):
         if node.name not in found:
             continue
         g = found[node.name] = _shaken(found[node.name], epsilon, rng)
         for name in dict.fromkeys(node.inputs):
-            term = pull(trace, name, node.name, g)
+            term = pull(trace, name, node.name, g, cut)
             if term is not None:
                 found[name] = np.asarray(found[name] + term if name in found else term)
     return found
 
 
-def pull(trace: Trace, name: str, consumer: str, g: np.ndarray) -> np.ndarray | None:
+def pull(trace: Trace, name: str, consumer: str, g: np.ndarray, cut: Collection[Edge] = UNCUT) -> np.ndarray | None:
     """(∂u/∂v)ᵀ ∇_u by the operation's own local derivative, over all uses of v by u; None without a derivative."""
     node, total = trace.graph.by_name[consumer], None
     for slot, used in enumerate(node.inputs):
-        if used == name and trace.differentiable(node, slot):
+        if used == name and (consumer, slot) not in cut and trace.differentiable(node, slot):
             term = trace.local(node, slot).pull(g, total=node.leads[slot] == 0)
             total = term if total is None else total + term
     return None if total is None else np.asarray(total)

@@ -1,12 +1,13 @@
 """Derivatives of one number by one quantity, forward through the graph: one entry, or one direction, at a time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import final
 
 import numpy as np
 
 from everygrad.checks.steps import Step
 from everygrad.graph import Graph, Node
+from everygrad.networks.copies import Edge
 
 SLOW = 50
 """What an elementwise function costs, in multiply-adds: for the choice of how much can be checked."""
@@ -16,10 +17,13 @@ SLOW = 50
 class Sweep:
     """∂(Σ seed · end)/∂v by perturbing v: all else that v does not reach keeps its value.
 
-    Only the nodes between v and ``end`` are evaluated (or ``nodes``, if given). A quantity of all samples
-    is perturbed in one component of all samples at once as long as the samples do not meet; a probe
-    finds out whether they do (an operation should work sample by sample, but a user's may not). From the
-    node on where they meet, as a rule the loss, each sample is followed alone.
+    v is a node, or a quantity over time of which each step is a node (``over_time``): then its array has the steps
+    behind the samples, and a step is perturbed by itself, whatever the steps before it do. Only the nodes between v and
+    the ends are evaluated (or ``nodes``, if given), and nothing passes along the edges in ``cut``.
+
+    Of a quantity of all samples, one entry of each sample is perturbed at once as long as the samples do not meet; a
+    probe finds out whether they do (an operation should work sample by sample, but a user's may not). From the node on
+    where they meet, as a rule the loss, each sample is followed alone.
     """
 
     def __init__(
@@ -27,29 +31,46 @@ class Sweep:
         graph: Graph,
         values: Mapping[str, np.ndarray],
         step: Step,
-        name: str,
-        end: str,
+        parts: Sequence[str],
+        ends: Sequence[str],
+        over_time: bool = False,
         nodes: Sequence[Node] | None = None,
         seed: np.ndarray | None = None,
+        cut: Collection[Edge] = frozenset(),
     ) -> None:
-        self.values, self.step, self.name, self.end = values, step, name, end
-        if nodes is None:
-            path = graph.between(name, end) - {name}
-            nodes = [node for node in graph.nodes if node.name in path]
-        self.nodes = nodes
-        self.seed = np.ones(values[end].shape) if seed is None else seed
-        self.x = values[name]
-        self.front, self.tail = self._split(graph.by_name[name].lead)
+        self.values, self.step, self.cut = values, step, cut
+        self.parts, self.over_time = tuple(parts), over_time
+        self.nodes = self._between(graph, ends) if nodes is None else nodes
+        self.seeds = {end: np.ones(values[end].shape) if seed is None else seed for end in ends}
+        each = [values[part] for part in self.parts]
+        self.x = np.stack(each, axis=1) if over_time else each[0]
+        self.front, self.tail = self._split(graph.by_name[self.parts[0]].lead)
+        later = {node.name for node in self.tail}
+        self.late = {end: seed for end, seed in self.seeds.items() if end in later}
+        self.early = {end: seed for end, seed in self.seeds.items() if end not in later}
         used = {i for node in self.tail for i in node.inputs}
-        self.interface = [i for i in (name, *(n.name for n in self.front)) if i in used]
+        self.interface = [i for i in dict.fromkeys((*self.parts, *(n.name for n in self.front))) if i in used]
         self.separate = bool(self.front) and len(self.x) > 1 and self._samples_stay_apart()
-        if not self.separate and graph.by_name[name].lead and not self.front:
+        if not self.separate and graph.by_name[self.parts[0]].lead and not self.front:
             self.separate = len(self.x) > 1  # v enters the loss itself
+
+    def _between(self, graph: Graph, ends: Sequence[str]) -> list[Node]:
+        """The nodes that move with v and move the ends, in topological order."""
+        reached, moved = set(self.parts), set()
+        for node in graph.nodes:
+            if any(i in reached and (node.name, slot) not in self.cut for slot, i in enumerate(node.inputs)):
+                reached.add(node.name)
+                moved.add(node.name)
+        needed = set(ends)
+        for node in reversed(graph.nodes):
+            if node.name in needed and node.name in moved:
+                needed.update(i for slot, i in enumerate(node.inputs) if (node.name, slot) not in self.cut)
+        return [node for node in graph.nodes if node.name in moved and node.name in needed]
 
     def _split(self, lead: int) -> tuple[list[Node], list[Node]]:
         """The nodes in which samples are still apart, and the rest."""
-        apart = {self.name} if lead else set()
-        on_path = {self.name, *(node.name for node in self.nodes)}
+        apart = set(self.parts) if lead else set()
+        on_path = {*self.parts, *(node.name for node in self.nodes)}
         front, tail = [], []
         for node in self.nodes:
             alone = node.lead and all(i in apart for i in node.inputs if i in on_path)
@@ -68,26 +89,39 @@ class Sweep:
         for some in (moved, ~moved):
             t = rng.standard_normal(self.x.shape)
             t[~some] = 0.0
-            found = self._run(self.front, {self.name: t})
-            if any(np.any(found[node.name][~some]) for node in self.front):
+            found = self._run(self.front, self._tangents(t))
+            if any(np.any(found[node.name][~some]) for node in self.front if node.name in found):
                 return False
         return True
 
+    def _tangents(self, t: np.ndarray) -> dict[str, np.ndarray]:
+        """A direction by node; steps that do not move are left out."""
+        if not self.over_time:
+            return {self.parts[0]: t}
+        return {part: t[:, k] for k, part in enumerate(self.parts) if t[:, k].any()}
+
     def _run(self, nodes: Sequence[Node], tangents: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The tangents of the nodes that move; a node that is itself perturbed moves by both."""
         found = dict(tangents)
         for node in nodes:
             ts = [found.get(name) for name in node.inputs]
+            if self.cut:
+                ts = [None if (node.name, slot) in self.cut else t for slot, t in enumerate(ts)]
+            if all(t is None for t in ts):
+                continue
             xs = [self.values[name] for name in node.inputs]
-            found[node.name] = self.step(node, xs, ts, self.values[node.name])
+            moved = self.step(node, xs, ts, self.values[node.name])
+            found[node.name] = moved + tangents[node.name] if node.name in tangents else moved
         return found
 
     def direction(self, t: np.ndarray) -> float:
         """⟨∇_v, t⟩, from one pass."""
-        return float(np.sum(self._run(self.nodes, {self.name: t})[self.end] * self.seed))
+        found = self._run(self.nodes, self._tangents(t))
+        return sum(float(np.sum(found[end] * seed)) for end, seed in self.seeds.items() if end in found)
 
     def entries(self, index: np.ndarray, done: Callable[[int], None] | None = None) -> np.ndarray:
         """The entries of ∇_v at these flat positions; ``done`` is told how many there are so far."""
-        out = np.empty(len(index))
+        out = np.zeros(len(index))
         if not self.separate:
             for k, i in enumerate(index):
                 t = np.zeros(self.x.shape)
@@ -98,13 +132,11 @@ class Sweep:
             return out
         features = self.x.size // len(self.x)
         sample, feature = np.divmod(index, features)
-        order = np.argsort(feature, kind="stable")
-        starts = np.flatnonzero(np.diff(feature[order], prepend=-1))
         count = 0
-        for group in np.split(order, starts[1:]):
+        for group in _one_of_each(sample, feature):
             t = np.zeros((len(self.x), features))
-            t[:, feature[group[0]]] = 1.0
-            found = self._run(self.front, {self.name: t.reshape(self.x.shape)})
+            t[sample[group], feature[group]] = 1.0
+            found = self._run(self.front, self._tangents(t.reshape(self.x.shape)))
             for k in group:
                 out[k] = self._of_sample(found, int(sample[k]))
             count += len(group)
@@ -113,20 +145,24 @@ class Sweep:
         return out
 
     def _of_sample(self, found: Mapping[str, np.ndarray], n: int) -> float:
-        if not self.tail:
-            return float(np.sum(found[self.end][n] * self.seed[n]))
+        total = sum(float(np.sum(found[end][n] * seed[n])) for end, seed in self.early.items() if end in found)
+        if not self.late:
+            return total
         alone = {}
         for name in self.interface:
-            alone[name] = np.zeros(found[name].shape)
-            alone[name][n] = found[name][n]
-        return float(np.sum(self._run(self.tail, alone)[self.end] * self.seed))
+            if name in found:
+                alone[name] = np.zeros(found[name].shape)
+                alone[name][n] = found[name][n]
+        ends = self._run(self.tail, alone)
+        return total + sum(float(np.sum(ends[end] * seed)) for end, seed in self.late.items() if end in ends)
 
     def work(self, entries: int) -> int:
         """About how many multiply-adds so many entries cost."""
         front, tail = (sum(self._work(node) for node in nodes) for nodes in (self.front, self.tail))
         if not self.separate:
             return entries * (front + tail)
-        return min(entries, self.x.size // len(self.x)) * front + entries * tail
+        passes = min(self.x.size // len(self.x), -(-entries // len(self.x)))
+        return passes * front + entries * tail
 
     def _work(self, node: Node) -> int:
         y = self.values[node.name]
@@ -134,3 +170,11 @@ class Sweep:
         inner = max((W.shape[-1] for W in shared if W.ndim == 2), default=0)
         rows = sum(self.values[name].size for name, lead in zip(node.inputs, node.leads, strict=True) if lead)
         return y.size * inner + SLOW * (y.size + rows) + 1000  # the last for the call itself
+
+
+def _one_of_each(sample: np.ndarray, feature: np.ndarray) -> list[np.ndarray]:
+    """Positions in groups, each with at most one entry of a sample; entries of like features together."""
+    order = np.lexsort((feature, sample))
+    starts = np.flatnonzero(np.diff(sample[order], prepend=-1))
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    return [order[rank == r] for r in range(int(rank.max(initial=-1)) + 1)]

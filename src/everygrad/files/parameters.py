@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 from everygrad.files.architecture import Savable
 from everygrad.graph import Graph, Shape
-from everygrad.networks import FeedForward
+from everygrad.networks import FeedForward, Recurrent
 
 DTYPES = ("float32", "float64")
 
 
 def expected_shapes(net: Savable) -> Mapping[str, Shape | None]:
     """Parameter name -> shape, in order; None where the network does not say."""
-    if isinstance(net, FeedForward):
+    if isinstance(net, FeedForward | Recurrent):
         return net.shapes
     if isinstance(net, Graph):
         return dict.fromkeys(net.parameters)

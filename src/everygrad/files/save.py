@@ -22,7 +22,8 @@ def save(path: str | os.PathLike[str], net: object, params: Mapping[str, Array],
     """Write a network and its parameters: ``eg.save("digits.safetensors", net, params)``.
 
     The file is an ordinary safetensors file, so that other programs can take the arrays; the architecture is JSON
-    in its metadata: the constructor's arguments of a `FeedForward`, the nodes of a `Graph` or `GraphNetwork`.
+    in its metadata: the constructor's arguments of a `FeedForward` or a `Recurrent` network, the nodes of a `Graph` or
+    `GraphNetwork`. A cell of one's own is written as its graph: what is loaded makes the same graph without the code.
     Parameters may be NumPy, torch or JAX arrays, float32 or float64, and are written as they are. ``notes`` are
     kept with them: texts, numbers, lists, and dicts with text keys (`read` gives them back).
 

@@ -64,7 +64,8 @@ class Select(Operation):
 
     def _text(self) -> str:
         if self.indices is None:
-            return ":".join("" if p is None else str(p) for p in self.part).rstrip(":") or ":"
+            start, stop, step = ("" if p is None else str(p) for p in self.part)
+            return f"{start}:{stop}" + (f":{step}" if step else "")
         return str(self.indices[0]) if self.scalar else str(list(self.indices))
 
     def formula(self, *operands: str) -> str:

@@ -23,12 +23,12 @@ Values = Mapping[str, Any]
 def formula_paths(text: str, values: Values, *, wrt: Wanted | None, of: Wanted | None, k: int) -> Paths:
     """The paths through a formula from a variable to its last quantity; see `everygrad.paths.paths`."""
     written = source(text)
-    numbers = _numbers(values)
+    numbers = numbers_of(values)
     made = expression(written, numbers)
     found = search(
         made.graph,
         {name: np.asarray(x) for name, x in numbers.items()},
-        wrt=_variable(made, wrt, of),
+        wrt=variable_of(made, wrt, of),
         of=of,
         k=k,
         sample=None,
@@ -47,7 +47,7 @@ def formula_paths(text: str, values: Values, *, wrt: Wanted | None, of: Wanted |
     return Paths(*record, formula=written.text, values=MappingProxyType(numbers))
 
 
-def _numbers(values: Values) -> dict[str, float]:
+def numbers_of(values: Values) -> dict[str, float]:
     """The variables' values as numbers; raises one `InputError` for all that are none."""
     numbers, problems = {}, []
     for name, value in values.items():
@@ -61,7 +61,7 @@ def _numbers(values: Values) -> dict[str, float]:
     return numbers
 
 
-def _variable(made: Expression, wrt: Wanted | None, of: Wanted | None) -> Wanted:
+def variable_of(made: Expression, wrt: Wanted | None, of: Wanted | None) -> Wanted:
     """The quantity to differentiate by: the only variable that the output depends on, or the one asked for."""
     if not made.variables:
         raise InputError("the formula has no variable: there is nothing to differentiate with respect to")

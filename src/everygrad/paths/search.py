@@ -17,7 +17,7 @@ from everygrad.errors import InputError
 from everygrad.graph import Graph
 from everygrad.paths.kbest import Step, follow, tables
 from everygrad.paths.records import Path, Paths, Unit, unit_label
-from everygrad.paths.stations import stations
+from everygrad.paths.stations import refuse_time, stations
 
 Wanted = Any
 """A quantity that is one number, ``"loss"``; or an element, ``("h1", 3)`` or ``"h1[3]"``."""
@@ -90,6 +90,7 @@ def search(
     start, start_index = _name(graph, wrt)
     if graph.by_name[start].role == "constant":
         raise InputError(f"{start!r} is a constant: nothing is differentiated with respect to it")
+    refuse_time(graph, start, end)
     trace = forward(network, params, *data, of=(end, start), **named)
     if not is_floating(trace[start]):
         raise InputError(f"{start!r} holds whole numbers: there is no derivative with respect to it")

@@ -17,7 +17,8 @@ import numpy as np
 
 from everygrad.backprop import Trace
 from everygrad.errors import UnsupportedError
-from everygrad.graph import Node
+from everygrad.graph import Graph, Node
+from everygrad.graph.time import Scan
 from everygrad.jacobians import Jacobian
 from everygrad.paths.readers import Readers, readers
 
@@ -88,10 +89,20 @@ def stations(trace: Trace, start: str, element: int, end: str, sample: int | Non
     wide: set[str] = set()  # quantities of each sample that are reached in all samples
     for node in trace.nodes:
         if node.name in way and node.name != start:
-            if node.lead > 1:
-                raise UnsupportedError(f"{node.name!r} has {node.lead} leading axes: paths go through samples only")
             _visit(trace, node, sample, found, wide)
     return found
+
+
+def refuse_time(graph: Graph, start: str, end: str) -> None:
+    """`UnsupportedError` if a quantity over time, or a recurrence, is on the way: its steps are no nodes here."""
+    way = graph.between(start, end) | {start, end}
+    for node in graph.nodes:
+        if node.name in way and (node.lead > 1 or isinstance(node.operation, Scan)):
+            raise UnsupportedError(
+                f"the paths from {start!r} to {end!r} go through the time steps of {node.name!r}: unroll the network "
+                f"first, eg.paths(*eg.unroll(net, params, x, y), wrt=('h[2]', 3)). everygrad.through_time has the "
+                f"credit of each step without unrolling"
+            )
 
 
 def _visit(trace: Trace, node: Node, sample: int | None, found: Stations, wide: set[str]) -> None:
