@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 import everygrad as eg
-from everygrad.checks.tolerance import assert_close
+from everygrad.checks.tolerance import FRAMEWORK, assert_close
 from everygrad.errors import InputError, NonFiniteError, UnknownNameError
+from everygrad.graph import Builder, Graph
 
 RNG = np.random.default_rng(0)
 X, Y, LENGTHS = RNG.normal(size=(4, 20, 2)), np.array([0, 1, 0, 1]), np.array([20, 7, 5, 1])
@@ -92,3 +94,51 @@ def test_a_state_that_only_the_next_step_reads_has_no_direct_gradient() -> None:
     assert g.direct["slow"].shape == g["slow"].shape
     assert not g.direct["slow"].any()
     np.testing.assert_array_equal(g.direct["h_end"], g["h_end"])
+
+
+def encoder_decoder() -> Graph:
+    cell = eg.Elman(2, 3)
+    builder = Builder()
+    x, d, y = (builder.given(name, "data", lead=2) for name in ("x", "d", "y"))
+    lengths = builder.given("lengths", "data")
+    encoder, decoder = ({n: builder.given(f"{n}_{part}", "parameter") for n in cell.shapes} for part in "ed")
+    read = eg.ops.scan(cell.cell, x, encoder, {"h": 3}, lengths, label="encoder", suffix="_e")
+    said = eg.ops.scan(cell.cell, d, decoder, {"h": read.end["h"]}, label="decoder", suffix="_d")
+    return builder.graph(eg.ops.squared_error(said["h"], y, reduction="sum").named("loss"))
+
+
+def test_an_encoder_and_a_decoder_may_have_different_numbers_of_steps() -> None:
+    graph = encoder_decoder()
+    rng = np.random.default_rng(3)
+    params = {f"{n}_{part}": rng.normal(size=shape) for part in "ed" for n, shape in eg.Elman(2, 3).shapes.items()}
+    x, d, y, lengths = rng.normal(size=(2, 6, 2)), rng.normal(size=(2, 4, 2)), rng.normal(size=(2, 4, 3)), [6, 2]
+    g = eg.gradients(graph, params, x, d, y, np.array(lengths))
+    leaf = {name: torch.tensor(p, requires_grad=True) for name, p in params.items()}
+    total = torch.zeros(())
+    for b in range(2):
+        h = torch.zeros(3, dtype=torch.float64)
+        for t in range(lengths[b]):
+            h = torch.tanh(leaf["U_e"] @ torch.tensor(x[b, t]) + leaf["b_e"] + leaf["W_e"] @ h)
+        for t in range(4):
+            h = torch.tanh(leaf["U_d"] @ torch.tensor(d[b, t]) + leaf["b_d"] + leaf["W_d"] @ h)
+            total = total + ((h - torch.tensor(y[b, t])) ** 2).sum()
+    total.backward()
+    for name, p in leaf.items():
+        assert_close(g[name], p.grad.numpy(), FRAMEWORK, name)
+    with pytest.raises(InputError, match="different numbers of time steps: 'd' has 4, 'y' has 3"):
+        eg.gradients(graph, params, x, d, y[:, :3], np.array(lengths))
+    with pytest.raises(InputError, match="from 1 to 6, the number of steps, got 7"):
+        eg.gradients(graph, params, x, d, y, np.array([7, 2]))
+
+
+def test_what_is_not_kept_says_how_to_keep_it() -> None:
+    net = eg.Recurrent(eg.LSTM(2, 3), outputs=2, remember="sqrt")
+    g = eg.gradients(net, net.init(0), X, Y)
+    for look in (lambda: g["c"], lambda: g.trace["c"], lambda: g.direct["c"]):
+        with pytest.raises(UnknownNameError, match=r"remember='sqrt'.* use remember='all'"):
+            look()
+
+
+def test_a_scan_takes_the_graph_of_a_cell() -> None:
+    with pytest.raises(InputError, match=r"scan takes a Cell, the graph of one step, got Elman.*: give its .cell"):
+        eg.graph(lambda x, *, U: eg.ops.scan(eg.Elman(2, 3), x, {"U": U}, {"h": 3}).end["h"], sequences="x")

@@ -94,9 +94,9 @@ def _compare(
         _one_kind(graph, values, problems)
     alike = len(problems) == found
     _expected_shapes(values, expected, problems)
-    steps, agree = _leading(graph, values, problems)
+    agree = _leading(graph, values, problems)
     fit = _shapes(plan, values, expected, alike and agree, problems)
-    fit = replace(fit, looks=(*fit.looks, *_counting(plan, values, steps)))
+    fit = replace(fit, looks=(*fit.looks, *_counting(graph, plan, values)))
     if problems:  # now the values too, to list everything at once
         _look(fit, values, problems)
     all_mismatches("arguments", problems)
@@ -182,10 +182,11 @@ def _expected_shapes(values: Mapping[str, Array], expected: Mapping[str, Shape],
         problems.append(f"{name!r} has shape {tuple(values[name].shape)}, the network needs {expected[name]}")
 
 
-def _leading(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> tuple[int | None, bool]:
-    """The number of time steps, if there is one, and whether all data agree in samples and steps."""
+def _leading(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> bool:
+    """Whether all data agree in samples, and those that meet in steps."""
     found = len(problems)
-    sizes: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    samples: dict[str, int] = {}
+    steps: dict[str, dict[str, int]] = {}
     for name in graph.data:
         if name not in values:
             continue
@@ -199,24 +200,50 @@ def _leading(graph: Graph, values: Mapping[str, Array], problems: list[str]) -> 
         elif lead == 2 and shape[1] == 0:
             problems.append(f"{name!r} has no time step, shape {shape}: at least one is needed")
         else:
-            for axis in range(min(lead, 2)):
-                sizes[axis][name] = shape[axis]
-    for what, size in zip(("samples", "time steps"), sizes, strict=True):
-        if len(set(size.values())) > 1:
-            listed = ", ".join(f"{name!r} has {n}" for name, n in size.items())
+            samples[name] = shape[0]
+            if lead == 2:
+                steps.setdefault(_clocks(graph)[name], {})[name] = shape[1]
+    for what, sizes in [("samples", samples), *(("time steps", each) for each in steps.values())]:
+        if len(set(sizes.values())) > 1:
+            listed = ", ".join(f"{name!r} has {n}" for name, n in sizes.items())
             problems.append(f"data of different numbers of {what}: {listed}")
-    return next(iter(sizes[1].values()), None), len(problems) == found
+    return len(problems) == found
 
 
-def _counting(plan: Plan, values: Mapping[str, Array], steps: int | None) -> Iterator[tuple[str, Look]]:
-    """The lengths and masks, each to be looked at once."""
+def _clocks(graph: Graph) -> Mapping[str, str]:
+    """For each quantity over time, the first of those that must have as many steps: operations join them.
+
+    An encoder's sequence and a decoder's meet nowhere, if only the encoder's last state goes on.
+    """
+    if "clocks" not in graph.memo:
+        clock: dict[str, str] = {}
+        for node in graph.nodes:
+            over_time = [name for name, lead in zip(node.inputs, node.leads, strict=True) if lead == 2]
+            meeting = {clock[name] for name in over_time}
+            first = min(meeting, key=list(clock).index, default=node.name)
+            if node.lead == 2:
+                clock[node.name] = first
+            for name, own in clock.items():
+                if own in meeting:
+                    clock[name] = first
+        graph.memo["clocks"] = clock
+    return graph.memo["clocks"]
+
+
+def _counting(graph: Graph, plan: Plan, values: Mapping[str, Array]) -> Iterator[tuple[str, Look]]:
+    """The lengths and masks, each to be looked at once for each number of steps that it counts."""
+    clocks = _clocks(graph)
+    steps = {clocks[n]: values[n].shape[1] for n in graph.data if n in values and n in clocks and values[n].ndim > 1}
     seen = set()
     for node in plan.nodes:
         slot = None if node.operation is None else node.operation.counting
         name = None if slot is None or slot >= len(node.inputs) else node.inputs[slot]
-        if name in values and name not in seen and steps is not None:
-            seen.add(name)
-            yield name, partial(counting_problems, steps=steps)
+        if name not in values:
+            continue
+        counted = next((clocks[i] for i in node.inputs if i in clocks), None)
+        if counted in steps and (name, counted) not in seen:
+            seen.add((name, counted))
+            yield name, partial(counting_problems, steps=steps[counted])
 
 
 def _shapes(

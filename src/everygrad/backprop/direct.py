@@ -8,7 +8,7 @@ import numpy as np
 
 from everygrad.backprop.collect import collect
 from everygrad.backprop.scans import Family, sent, sweep
-from everygrad.backprop.trace import Trace
+from everygrad.backprop.trace import Trace, not_kept
 from everygrad.engines import Array
 from everygrad.errors import UnknownNameError
 
@@ -68,6 +68,8 @@ class Direct(Mapping[str, Array]):
             return inside[name] if name in inside else self._trace.kind.zeros(tuple(total.shape))
         if name in self._names:
             return self._upstream[name]
+        if not_kept(self._trace.graph.by_name[name]):
+            raise UnknownNameError(f"{name!r} is not kept with remember='sqrt': use remember='all'")
         raise UnknownNameError(
             f"{name!r} has no direct gradient apart from its total one: it is no quantity of a scan, nor does it go "
             f"into one. Those that have: {', '.join(self) or 'none'}"

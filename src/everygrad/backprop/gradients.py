@@ -8,7 +8,7 @@ from typing import final
 
 import numpy as np
 
-from everygrad.backprop.trace import Trace
+from everygrad.backprop.trace import Trace, not_kept
 from everygrad.engines import Array, to_numpy
 from everygrad.errors import UnknownNameError
 from everygrad.graph.time import Sweep
@@ -42,6 +42,8 @@ class Gradients(Mapping[str, Array]):
             return self.arrays[name]
         node = self.trace.graph.by_name[name]
         why = "a constant" if node.role == "constant" else f"not on the way to {self.of!r}, or made of whole numbers"
+        if not_kept(node):
+            why = "not kept with remember='sqrt', which saves memory: use remember='all'"
         raise UnknownNameError(f"{name!r} has no gradient: it is {why}. Those that have: {', '.join(self.arrays)}")
 
     def __iter__(self) -> Iterator[str]:

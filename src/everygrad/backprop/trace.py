@@ -9,7 +9,7 @@ from everygrad.backprop.plan import Plan
 from everygrad.engines import Array, Kind
 from everygrad.errors import InputError, UnknownNameError
 from everygrad.graph import Graph, Node
-from everygrad.graph.time import Run, Segments
+from everygrad.graph.time import Run, Scan, Segments
 from everygrad.jacobians import Jacobian
 
 
@@ -40,7 +40,9 @@ class Trace(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         name = self.graph.resolve(name)
         if name not in self.arrays:
-            raise UnknownNameError(f"{name!r} was not computed in this pass: it computed {', '.join(self.arrays)}")
+            why = "is not kept with remember='sqrt': use remember='all'" if not_kept(self.graph.by_name[name]) else ""
+            why = why or f"was not computed in this pass: it computed {', '.join(self.arrays)}"
+            raise UnknownNameError(f"{name!r} {why}")
         return self.arrays[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -64,3 +66,8 @@ class Trace(Mapping[str, Array]):
         if node.operation is None or self.graph.by_name[node.inputs[slot]].role == "constant":
             return False
         return node.operation.differentiable(slot, [self.arrays[name] for name in node.inputs])
+
+
+def not_kept(node: Node) -> bool:
+    """Whether it is a quantity of a scan that keeps little, so that it has values only where something reads them."""
+    return isinstance(node.operation, Scan) and node.operation.remember != "all"

@@ -91,6 +91,11 @@ class Recurrent:
         ):
             if not any(value is choice or (isinstance(choice, str) and value == choice) for choice in choices):
                 problems.append(f"{what}={value!r}: expected one of {', '.join(map(repr, choices))}")
+        flags = {"bidirectional": bidirectional, "initial": initial, "weighted": weighted}
+        for what, flag in flags.items():
+            if not isinstance(flag, bool | np.bool):
+                extra = ": the states themselves are data, given with x and y" if what == "initial" else ""
+                problems.append(f"{what}={flag!r}: expected True or False{extra}")
         problems += _embedding_problems(embedding, cell)
         chosen = None
         try:

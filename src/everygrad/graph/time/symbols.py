@@ -42,6 +42,9 @@ def scan(
     the cell, with the ``suffix``; ``label`` names the scan and differs from those of others in the graph. Raises
     `InputError` if a parameter or a state is missing or not the cell's.
     """
+    if not isinstance(cell, Cell):
+        hint = ": give its .cell" if isinstance(getattr(cell, "cell", None), Cell) else ""
+        raise InputError(f"scan takes a Cell, the graph of one step, got {cell!r}{hint}")
     states = [name for name, _ in cell.states]
     for what, given, names in (("parameters", parameters, cell.parameters), ("initial states", initial, states)):
         if set(given) != set(names):
