@@ -1,5 +1,6 @@
-# make demo      the main job: train on real data, compute and check every gradient, write report.html
+# make demo      the main job: train on real data, compute and check every gradient, also over time, write report.html
 # make test      every check of the project (what the integration server runs)
+# make docs      the documentation, in build/docs
 # make bench     all gradients against the other libraries, in one run
 # make format    put the source into its format
 # make clean     remove what these targets wrote, but for the virtual environment
@@ -13,12 +14,15 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 PIP := $(RUN) -m pip -qq --disable-pip-version-check install
 
-DEMO := $(BIN)/everygrad report --data digits --network 64,32,16,10 --out report.html --json-out report.json
+# the same images to three networks: at once, and pixel by pixel to an Elman network of logistic units and to an LSTM
+DEMO := $(BIN)/everygrad report --data digits-pixels --network 64,32,16,10 --network elman --network lstm \
+  --activation tanh,sigmoid,tanh --epochs 30,4,5 --batch-size 32,64,64 --learning-rate 0.001,0.005,0.01 \
+  --out report.html --json-out report.json
 BENCH := $(RUN) -m benchmarks
 # pytest-xdist starts a process for each core
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test bench format clean
+.PHONY: demo test docs bench format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
@@ -30,6 +34,10 @@ test: $(VENV)/.installed-test
 	$(BIN)/pyrefly check --python-interpreter-path $(RUN)
 	$(BIN)/lint-imports --no-logo
 	$(ONE_THREAD) $(RUN) -m pytest -n auto
+
+docs: $(VENV)/.installed-test
+	$(ONE_THREAD) $(RUN) -m sphinx -q -W --keep-going -E -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 bench: $(VENV)/.installed-bench
 	$(BENCH)

@@ -168,7 +168,7 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(option: str, t
         pytest.fail("the data were loaded")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("everygrad.cli.case.load", never)
+    monkeypatch.setattr("everygrad.cli.prepare.load", never)
     for place in (tmp_path, tmp_path / "missing" / "r.html"):
         done = run("report", "--data", "wine", option, place)
         assert (done.exit_code, done.stdout) == (4, "")

@@ -62,6 +62,8 @@ def made(kind: str, **options) -> report.Report:
         net = eg.FeedForward([4, 6, 3])
         params, data = net.init(0), batch(12, 4, 3)
         options = {"check": check(net, params, *data), "history": history(6), "data": DATA, **options}
+    elif kind in RECURRENT:
+        net, params, data = recurrent(kind)
     else:
         sizes, activation, loss, samples = KINDS[kind]
         net = eg.FeedForward(sizes, activation=activation, loss=loss)
@@ -79,7 +81,33 @@ KINDS = {
     "one": ([1, 1, 1], "tanh", "squared_error", 1),
     "regression": ([6, 8, 1], "gelu", "squared_error", 30),
 }
-ALL = [*KINDS, "skip", "checked"]
+RECURRENT = {
+    "elman": (eg.Elman(1, 6), {"outputs": 3}, 12),
+    "lstm": (eg.LSTM(2, 5), {"outputs": 3, "read": "each", "lengths": True}, 9),
+    "both": (eg.GRU(2, 4), {"outputs": 2, "layers": 2, "bidirectional": True, "read": "mean"}, 7),
+    "long": (eg.Elman(1, 3), {"outputs": 2, "read": "each"}, 600),
+    "tokens": (eg.LSTM(4, 3), {"outputs": 2, "embedding": (7, 4)}, 1),
+    "values": (eg.GRU(3, 60), {"outputs": 2, "loss": "squared_error"}, 4),
+}
+"""name -> (cell, options of the network, steps)."""
+
+
+def recurrent(kind: str, samples: int = 6):
+    """Network, parameters and data of a kind of `RECURRENT`."""
+    cell, options, steps = RECURRENT[kind]
+    net = eg.Recurrent(cell, **options)
+    rng = np.random.default_rng(1)
+    embedded = "embedding" in options
+    x = rng.integers(0, 7, (samples, steps)) if embedded else rng.normal(size=(samples, steps, cell.inputs))
+    shape = (samples, steps) if net.read == "each" else (samples,)
+    y = rng.integers(0, net.outputs, shape)
+    if "loss" in options:
+        y = rng.normal(size=(samples, net.outputs))
+    lengths = [rng.permutation(np.arange(1, samples + 1) * steps // samples)] if net.lengths else []
+    return net, net.init(0), (x, y, *lengths)
+
+
+ALL = [*KINDS, "skip", "checked", *RECURRENT]
 
 
 class Page(HTMLParser):

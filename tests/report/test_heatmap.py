@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from everygrad.report.heatmap import BROKEN, NEGATIVE, POSITIVE, STEPS, indices, legend, png, shade
-from everygrad.report.plots import Line, plot
+from everygrad.report.plots import Axes, Line, plot
 from tests.report.cases import Page
 
 
@@ -67,32 +67,52 @@ def test_the_legend_has_the_numbers():
     assert text == "−0.012within ±1.2e-050.012"
 
 
-@pytest.mark.parametrize("logarithmic", [True, False])
-def test_a_curve_goes_through_its_numbers(logarithmic):
+@pytest.mark.parametrize("up", ["logarithmic", "linear", "powers"])
+@pytest.mark.parametrize("span", [None, (1e-4, 9.0)])
+def test_a_curve_goes_through_its_numbers(up, span):
     """The labels of the axis say where a number is; the line must be there."""
     values = [3.0, 0.5, 0.02, 7.0]
-    drawn = Page(plot("t", [Line("loss", tuple((float(i), v) for i, v in enumerate(values)), 0)], logarithmic, "k"))
+    points = tuple((float(i), math.log10(v) if up == "powers" else v) for i, v in enumerate(values))
+    span = tuple(map(math.log10, span)) if span and up == "powers" else span
+    drawn = Page(plot("t", [Line("loss", points, 0)], Axes(up, "step", span), "k"))
     ticks = [(float(t), float(a["y"])) for a, t in drawn.all("text") if a.get("class") == "tick end"]
-    scale = math.log10 if logarithmic else float
+    scale = float if up == "linear" else math.log10
     (v1, y1), (v2, y2) = ticks[0], ticks[-1]
     (path,) = [a["d"] for a, _ in drawn.all("path") if (a.get("class") or "").startswith("line")]
     places = [float(part.split()[1]) for part in path.replace("M", "L").split("L") if part]
     for value, y in zip(values, places, strict=True):
         expected = y1 + (y2 - y1) * (scale(value) - scale(v1)) / (scale(v2) - scale(v1))
         assert abs(y - expected) < 0.3
-    assert min(v for v, _ in ticks) <= min(values)
-    assert max(v for v, _ in ticks) >= max(values)
+    assert min(v for v, _ in ticks) <= (1.001e-4 if span else min(values))
+    assert max(v for v, _ in ticks) >= (8.9 if span else max(values))
+    assert "step" in drawn.texts.values()
 
 
 @pytest.mark.parametrize("points", [((1.0, 5.0),), ((1.0, 5.0), (2.0, 5.0)), ((1.0, 0.0), (2.0, 1e-300)), ()])
 def test_curves_of_few_numbers(points):
-    for logarithmic in (True, False):
-        Page(plot("t", [Line("loss", points, 0)], logarithmic, "k"))
+    for up in ("logarithmic", "linear", "powers"):
+        Page(plot("t", [Line("loss", points, 0)], Axes(up), "k"))
+
+
+def test_numbers_beyond_those_of_the_machine_have_a_place_by_their_logarithms():
+    points = ((0.0, -2000.0), (1.0, 700.0))
+    drawn = Page(plot("t", [Line("norm", points, 0)], Axes("powers", "step"), "k"))
+    ticks = [t for a, t in drawn.all("text") if a.get("class") == "tick end"]
+    assert {"1e-2000", "1e1000"} <= set(ticks)
+
+
+def test_a_limit_is_marked_where_its_number_is():
+    drawn = Page(plot("t", [Line("x", ((0.0, 1e-6), (1.0, 1.0)), 0)], Axes("logarithmic", "step", limit=1e-3), "k"))
+    ticks = {t: float(a["y"]) for a, t in drawn.all("text") if a.get("class") == "tick end"}
+    (limit,) = [a["d"] for a, _ in drawn.all("path") if a.get("class") == "limit"]
+    assert abs(float(limit.split()[1].split("H")[0]) - (ticks["1e-06"] + ticks["1"]) / 2) < 0.2
+    outside = plot("t", [Line("x", ((0.0, 0.1), (1.0, 1.0)), 0)], Axes("logarithmic", "step", limit=1e-3), "k")
+    assert 'class="limit"' not in outside
 
 
 def test_labels_do_not_overlap():
     lines = [Line(f"W{i}", ((1.0, 1.0), (2.0, 0.5 + 1e-3 * i)), i) for i in range(8)]
-    drawn = Page(plot("t", lines, True, "k"))
+    drawn = Page(plot("t", lines, Axes("logarithmic"), "k"))
     ys = sorted(float(a["y"]) for a, _ in drawn.all("text") if (a.get("class") or "").startswith("end-label"))
     assert len(ys) == 8
     assert min(b - a for a, b in itertools.pairwise(ys)) >= 13.9

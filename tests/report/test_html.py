@@ -15,8 +15,8 @@ from tests.report.cases import ALL, Page, made
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 ALLOWED = {
     "a", "body", "caption", "circle", "code", "dd", "desc", "details", "div", "dl", "dt", "figcaption", "figure",
-    "footer", "g", "h1", "h2", "h3", "head", "header", "html", "i", "img", "li", "main", "meta", "nav", "p", "path",
-    "pre", "rect", "section", "span", "strong", "style", "summary", "svg", "table", "tbody", "td", "text", "th",
+    "footer", "g", "h1", "h2", "h3", "h4", "head", "header", "html", "i", "img", "li", "main", "meta", "nav", "p",
+    "path", "pre", "rect", "section", "span", "strong", "style", "summary", "svg", "table", "tbody", "td", "text", "th",
     "thead", "title", "tr", "ul",
 }  # fmt: skip
 HOSTILE = [
@@ -34,9 +34,13 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(scope="module", params=ALL)
+COMPARED = ["checked", "elman", "lstm", "elman"]
+
+
+@pytest.fixture(scope="module", params=[*ALL, "compared"])
 def page(request):
-    text = report.to_html(made(request.param))
+    shown = COMPARED if request.param == "compared" else [request.param]
+    text = report.to_html(*map(made, shown))
     return text, Page(text)
 
 
@@ -69,7 +73,7 @@ def test_landmarks_headings_and_references_are_in_order(page):
     names = [name for name, _ in parsed.elements]
     assert [names.count(name) for name in ("html", "head", "body", "header", "nav", "main", "footer", "h1")] == [1] * 8
     assert parsed.elements[0] == ("html", {"lang": "en"})
-    levels = [int(name[1]) for name in names if name in ("h1", "h2", "h3")]
+    levels = [int(name[1]) for name in names if name in ("h1", "h2", "h3", "h4")]
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     ids = [a["id"] for _, a in parsed.elements if "id" in a]

@@ -47,6 +47,21 @@ def test_all_digits_and_all_fields_come_back():
     assert content["picture"]["edges"][0]["shown"][0] == list(r.picture.edges[0].shown[0])
 
 
+def test_time_comes_back_and_other_networks_stand_beside():
+    lstm, elman = made("lstm"), made("elman")
+    content = json.loads(report.to_json(lstm, elman, lstm))
+    VALIDATOR.validate(content)
+    assert [r["network"] for r in content["compared"]] == [elman.network, lstm.network]
+    (found,), (layer,) = content["report"]["time"], lstm.time
+    assert set(found) == {field.name for field in dataclasses.fields(layer)}
+    np.testing.assert_array_equal(np.array(found["total"]), layer.total)
+    np.testing.assert_array_equal(np.array(found["credit"][1]["values"]), layer.credit[1].values)
+    np.testing.assert_array_equal(np.array(found["spectrum"]["log_norm"]), layer.spectrum.log_norm)
+    assert content["level"] == "ok"
+    ill = dataclasses.replace(elman, verdict=dataclasses.replace(elman.verdict, level="error"))
+    assert json.loads(report.to_json(lstm, ill))["level"] == "error"
+
+
 def test_nan_and_infinities_survive_as_words():
     def f(x):
         return eg.ops.reduce(eg.ops.sum(eg.ops.log(x)))
@@ -72,8 +87,10 @@ def test_nan_and_infinities_survive_as_words():
         lambda c: c["report"].update(loss="nan"),
         lambda c: c["report"]["quantities"][0].update(role="weights"),
         lambda c: c["report"]["maps"][0]["values"][0].append(None),
+        lambda c: c["compared"].append({}),
+        lambda c: c["report"]["time"].append({"label": "l0"}),
     ],
-    ids=["version", "extra", "missing", "number", "role", "entry"],
+    ids=["version", "extra", "missing", "number", "role", "entry", "compared", "time"],
 )
 def test_the_schema_refuses_what_is_wrong(spoil):
     content = read(made("checked"))

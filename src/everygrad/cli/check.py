@@ -12,6 +12,7 @@ import numpy as np
 
 from everygrad.cli import case as cases
 from everygrad.cli import exits, options
+from everygrad.cli.prepare import prepare
 from everygrad.cli.progress import checking
 from everygrad.cli.screen import say, say_json, say_table, tell
 from everygrad.errors import FileFormatError, InputError
@@ -27,13 +28,13 @@ Examples:
   everygrad check --data digits --network digits.safetensors --oracle difference
   everygrad check --data wine --network wine.safetensors --batch-out batch.npz
   everygrad check --data wine --network wine.safetensors --gradients mine.npz
+  everygrad check --data gunpoint --network lstm --units 16 --samples 8
 
 Your own gradients: --batch-out writes x, y and the parameters of the batch; compute ∂loss/∂W1, ... of them with
 whatever is to be checked, numpy.savez("mine.npz", W1=..., b1=..., h1=...), and give --gradients. What is not in the
 file is not checked. A wrong gradient: exit code 3, and the first one in the backward sweep is named.""",
 )
-@options.data()
-@options.network
+@options.case()
 @click.option("--gradients", metavar="FILE.npz", help="Check these, arrays by name, instead of the library's own.")
 @click.option("--batch-out", metavar="FILE.npz", help="Write x, y and the parameters of the batch.")
 @click.option(
@@ -50,13 +51,7 @@ file is not checked. A wrong gradient: exit code 3, and the first one in the bac
 @click.pass_context
 def command(
     ctx: click.Context,
-    spec: str,
-    target: str | None,
-    seed: int | None,
-    dtype: str | None,
-    network: Any,
-    hidden: tuple[int, ...] | None,
-    activation: str | tuple[str, ...] | None,
+    chosen: options.Choices,
     gradients: str | None,
     batch_out: str | None,
     oracle: str,
@@ -68,12 +63,12 @@ def command(
     from everygrad.checks import check
     from everygrad.storage import write_atomic
 
-    cases.writable(batch_out, inputs=(spec, network, gradients))
-    case = cases.prepare(cases.Choices(spec, network, hidden, activation, seed, dtype, target))
+    cases.writable(batch_out, inputs=(chosen.spec, chosen.network, gradients))
+    case = prepare(chosen)
     given = None if gradients is None else _arrays(gradients)
-    x, y = case.held_out(samples)
+    batch = case.held_out(samples)
     if batch_out is not None:
-        arrays = {**dict(zip(case.data_names, (x, y), strict=True)), **case.params}
+        arrays = {**batch.named(), **case.params}
         try:
             write_atomic(Path(batch_out), _archive(arrays))
         except InputError as error:
@@ -81,15 +76,23 @@ def command(
     if not as_json:
         say(case.describe())
     if not quiet:
-        tell(f"checking every gradient of {len(x)} rows ...")
+        tell(f"checking every gradient of {len(batch)} rows ...")
     with checking(quiet) as progress:
         found = check(
-            case.network, case.params, x, y, gradients=given, oracle=oracle, seed=case.seed, progress=progress
+            case.network,
+            case.params,
+            batch.x,
+            batch.y,
+            gradients=given,
+            oracle=oracle,
+            seed=case.seed,
+            progress=progress,
+            **batch.more,
         )
     if as_json:
-        say_json("check", {**case.as_json(), "samples": len(x), **_document(found)})
+        say_json("check", {**case.as_json(), "samples": len(batch), **_document(found)})
     else:
-        _show(found, len(x), gradients)
+        _show(found, len(batch), gradients)
         if batch_out is not None:
             say(f"Written: {batch_out}")
     ctx.exit(exits.OK if found.ok else exits.WRONG)

@@ -1,10 +1,10 @@
 """Training from the command line: what went before is never lost, and the history is a table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, final
+from typing import Any
 
 from everygrad.cli.case import Case, score
+from everygrad.cli.options import EPOCHS, RECURRENT_EPOCHS, Recipe
 from everygrad.cli.progress import epochs as progress
 from everygrad.train import Training, train
 
@@ -14,39 +14,32 @@ MOST_NORMS = 6
 """Gradient norms in the table."""
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """The options about training, as they were given."""
-
-    epochs: int
-    batch_size: int
-    optimizer: str
-    learning_rate: float | None
-    patience: int | None = None
-    checkpoint: str | None = None
-    resume: bool = False
-
-
 def fit(case: Case, recipe: Recipe, quiet: bool) -> Training:
     """Train on the rows for it; the held-out rows say which epoch was best."""
-    x, y = case.train
+    batch, held_out = case.train, case.held_out()
+    epochs = default_epochs(case) if recipe.epochs is None else recipe.epochs
     return train(
         case.network,
         case.params,
-        x,
-        y,
-        epochs=recipe.epochs,
+        batch.x,
+        batch.y,
+        epochs=epochs,
         batch_size=recipe.batch_size,
         optimizer=recipe.optimizer,
         learning_rate=recipe.learning_rate,
         seed=case.seed,
-        validation=case.held_out() if len(case.data.x_test) else None,
-        progress=progress(recipe.epochs, quiet),
+        validation=held_out.named() if len(case.data.x_test) else None,
+        progress=progress(epochs, quiet),
         checkpoint=recipe.checkpoint,
         resume=recipe.resume,
         patience=recipe.patience,
+        **batch.more,
     )
+
+
+def default_epochs(case: Case) -> int:
+    """How many, if nothing was said."""
+    return RECURRENT_EPOCHS if case.is_recurrent else EPOCHS
 
 
 def summary(training: Training) -> str:
@@ -86,7 +79,7 @@ def history_rows(training: Training) -> list[tuple[str, ...]]:
         columns["held-out loss"] = lambda e: f"{e.validation_loss:.4g}"
     if first.validation_accuracy is not None:
         columns["held-out accuracy"] = lambda e: _percent(e.validation_accuracy)
-    for name in [name for name in first.gradient_norms if name.startswith("W")][:MOST_NORMS]:
+    for name in [name for name in first.gradient_norms if name.startswith(("W", "U", "V"))][:MOST_NORMS]:
         columns[f"‖∇{name}‖"] = lambda e, name=name: f"{e.gradient_norms[name]:.3g}"
     columns[""] = lambda e: "best" if e.epoch == training.best_epoch else ""
     return [tuple(columns), *(tuple(cell(epoch) for cell in columns.values()) for epoch in shown)]

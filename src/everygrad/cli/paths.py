@@ -1,16 +1,16 @@
 """``everygrad paths``: the paths that a gradient is the sum of."""
 
-from typing import Any
+from dataclasses import fields
 
 import click
 
-from everygrad.cli import case as cases
 from everygrad.cli import options
+from everygrad.cli.prepare import prepare
 from everygrad.cli.screen import say, say_json
 from everygrad.paths import Paths
 from everygrad.paths import paths as find
 
-NETWORK_ONLY = ("spec", "network", "hidden", "activation", "seed", "dtype", "target", "sample")
+NETWORK_ONLY = ("sample", *(field.name for field in fields(options.Choices)))
 
 
 @click.command(
@@ -37,8 +37,7 @@ relu square softplus silu gelu elu leaky_relu, pi and e. The last name is the re
 @click.option(
     "--sample", type=click.IntRange(min=0), metavar="N", help="Of a network: the row of the batch. Default: 0."
 )
-@options.data(required=False)
-@options.network
+@options.case(required=False)
 @options.samples
 @options.as_json
 @click.pass_context
@@ -50,31 +49,28 @@ def command(
     of: str | None,
     k: int,
     sample: int | None,
-    spec: str | None,
-    target: str | None,
-    seed: int | None,
-    dtype: str | None,
-    network: Any,
-    hidden: tuple[int, ...] | None,
-    activation: str | tuple[str, ...] | None,
+    chosen: options.Choices,
     samples: int,
     as_json: bool,
 ) -> None:
     """The paths of largest |product| through a formula or a network, adding up to the gradient."""
     if formula is not None:
-        given = [p.opts[0] for p in ctx.command.params if p.name in NETWORK_ONLY and ctx.params[p.name] is not None]
+        given = [
+            p.opts[0] for p in ctx.command.params if p.name in NETWORK_ONLY and ctx.params[p.name] not in (None, False)
+        ]
         if given:
             raise click.UsageError(f"{', '.join(given)} are for a network: leave them out, or leave out the formula")
-        found = find(formula, _values(at), wrt=wrt, of=of, k=k)
+        found = find(formula, values_of(at), wrt=wrt, of=of, k=k)
     else:
-        if spec is None:
+        if chosen.spec is None:
             raise click.UsageError('give a formula, "z = log(x**2)" --at x=2, or a network with --data')
         if at:
             raise click.UsageError("--at is for a formula")
         if wrt is None:
             raise click.UsageError('say where the paths begin: --unit "h1[3]"')
-        case = cases.prepare(cases.Choices(spec, network, hidden, activation, seed, dtype, target))
-        found = find(case.network, case.params, *case.held_out(samples), wrt=wrt, of=of, k=k, sample=sample)
+        case = prepare(chosen)
+        data = case.held_out(samples).named().values()
+        found = find(case.network, case.params, *data, wrt=wrt, of=of, k=k, sample=sample)
     _show(found, as_json)
 
 
@@ -86,7 +82,7 @@ def _show(found: Paths, as_json: bool) -> None:
         say(found.to_text())
 
 
-def _values(at: tuple[str, ...]) -> dict[str, float]:
+def values_of(at: tuple[str, ...]) -> dict[str, float]:
     """``x=2`` or ``x=2,y=3``; all that is wrong in one message."""
     values: dict[str, float] = {}
     problems = []

@@ -16,7 +16,8 @@ class Finding:
 
     ``where`` is the culprit: the first quantity, going backwards from the loss, at which it shows.
     ``number`` is what was measured, ``threshold`` what it was compared with. A finding of level
-    ``"ok"`` is a note and does not change the verdict.
+    ``"ok"`` is a note and does not change the verdict. ``layer`` and ``step`` (counted from 0) say where in a
+    recurrent network it is; "" and None elsewhere.
     """
 
     kind: str
@@ -26,6 +27,8 @@ class Finding:
     number: float
     threshold: float
     advice: str
+    layer: str = ""
+    step: int | None = None
 
 
 def worst(levels: Iterable[Level]) -> Level:

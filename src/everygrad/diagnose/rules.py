@@ -7,25 +7,33 @@ import numpy as np
 
 from everygrad.backprop import Gradients
 from everygrad.backprop.gradients import norm
-from everygrad.diagnose.finding import Finding, Level, milder
+from everygrad.diagnose.blocked import Blocked, findings_of
+from everygrad.diagnose.finding import Finding
 from everygrad.diagnose.flow import LayerFlow
+from everygrad.diagnose.over_time import LayerOverTime
 from everygrad.diagnose.thresholds import Thresholds
+from everygrad.diagnose.time_rules import findings_over_time, not_finite_over_time
 from everygrad.diagnose.units import LayerUnits, counted
 from everygrad.engines import Array, to_numpy
 from everygrad.graph.losses import Loss, Reduce
 
 
 def findings(
-    gradients: Gradients, layers: Sequence[LayerUnits], stream: Sequence[LayerFlow], thresholds: Thresholds
+    gradients: Gradients,
+    layers: Sequence[LayerUnits],
+    stream: Sequence[LayerFlow],
+    recurrent: Sequence[LayerOverTime],
+    thresholds: Thresholds,
 ) -> list[Finding]:
     """Everything that was found, causes before effects; numbers that are not finite leave no other rule a say."""
-    broken = not_finite(gradients)
+    broken = not_finite_over_time(recurrent) or not_finite(gradients)
     if broken is not None:
         return [broken]
     about_loss = loss(gradients, thresholds)
     settled = about_loss is not None and about_loss.kind == "small loss"
-    blocked = any(all(layer.dead) for layer in layers)
-    found = [*dead(layers, thresholds), *saturated(layers, thresholds)]
+    over_time = [f for f in findings_over_time(recurrent, thresholds) if not (settled and f.kind == "zero gradient")]
+    blocked = any(all(layer.dead) for layer in layers) or any(f.kind == "dead" or f.number == 0 for f in over_time)
+    found = [*dead(layers, thresholds), *saturated(layers, thresholds), *over_time]
     found += [zero(gradients)] if not (blocked or settled) else []
     found += [vanishing(layers, stream, thresholds), exploding(stream, thresholds), about_loss]
     return [finding for finding in found if finding is not None]
@@ -65,77 +73,43 @@ def _count_not_finite(array: Array) -> int:
 
 def dead(layers: Sequence[LayerUnits], thresholds: Thresholds) -> list[Finding]:
     """Units whose slope is exactly 0 for all samples, where g can be exactly flat (relu)."""
-    blocked = [(layer, sum(layer.dead)) for layer in reversed(layers) if layer.switches or layer.flat is None]
-    return _layers_blocked(
-        "dead",
-        blocked,
-        1.0,
-        thresholds,
-        "the slope of {activation} is exactly 0 for each of {samples}, so no gradient passes",
-        "Smaller weights or a higher bias in front of it, a lower learning rate, or leaky_relu, which keeps a slope.",
+    why = "the slope of {activation} is exactly 0 for each of {samples}, so no gradient passes"
+    members = [
+        _blocked(layer, sum(layer.dead), why) for layer in reversed(layers) if layer.switches or layer.flat is None
+    ]
+    advice = (
+        "Smaller weights or a higher bias in front of it, a lower learning rate, or leaky_relu, which keeps a slope."
     )
+    return findings_of("dead", members, 1.0, advice, thresholds)
 
 
 def saturated(layers: Sequence[LayerUnits], thresholds: Thresholds) -> list[Finding]:
     """Units in the flat part of a smooth activation for nearly all samples, underflow to 0 included."""
-    smooth = [layer for layer in reversed(layers) if layer.flat is not None and not layer.switches]
-    blocked = [(layer, sum(d or s for d, s in zip(layer.dead, layer.saturated, strict=True))) for layer in smooth]
-    return _layers_blocked(
-        "saturated",
-        blocked,
-        thresholds.layer_share,
-        thresholds,
+    why = (
         f"the slope of {{activation}} is below {thresholds.flat_slope:.0%} of its steepest for at least "
-        f"{thresholds.saturated_unit:.0%} of {{samples}}",
-        "Smaller weights in front of it (net.init chooses their size), scaled inputs, or a lower learning rate.",
+        f"{thresholds.saturated_unit:.0%} of {{samples}}"
     )
+    smooth = [layer for layer in reversed(layers) if layer.flat is not None and not layer.switches]
+    members = [_blocked(r, sum(d or s for d, s in zip(r.dead, r.saturated, strict=True)), why) for r in smooth]
+    advice = "Smaller weights in front of it (net.init chooses their size), scaled inputs, or a lower learning rate."
+    return findings_of("saturated", members, thresholds.layer_share, advice, thresholds)
 
 
-def _layers_blocked(
-    kind: str,
-    blocked: Sequence[tuple[LayerUnits, int]],
-    whole: float,
-    thresholds: Thresholds,
-    why: str,
-    advice: str,
-) -> list[Finding]:
-    """One finding per level: the first such layer backwards from the loss, and the names of the others."""
-    by_level: dict[Level, list[tuple[LayerUnits, int]]] = {}
-    for layer, count in blocked:
-        share = count / max(len(layer), 1)
-        level: Level = "error" if share >= whole else "warning" if share >= thresholds.unit_share else "ok"
-        few = layer.samples < thresholds.few_samples
-        if few:
-            level = milder(level)
-        if count and not (few and level == "ok"):
-            by_level.setdefault(level, []).append((layer, count))
-    found = []
-    for level, members in by_level.items():
-        layer, count = members[0]
-        others = ", ".join(f"{other.name} ({n:,} of {len(other):,})" for other, n in members[1:])
-        who = f"All {count:,} units" if count == len(layer) > 1 else f"{count:,} of {counted(len(layer), 'unit')}"
-        text = f"{who} of {layer.name} {'is' if count == 1 else 'are'} {kind}: " + why.format(
-            activation=layer.activation, samples=counted(layer.samples, "sample")
-        )
-        threshold = whole if level == "error" else thresholds.unit_share
-        found.append(
-            Finding(
-                kind,
-                level,
-                layer.name,
-                f"{text}. Likewise {others}." if others else f"{text}.",
-                count / len(layer),
-                threshold,
-                advice,
-            )
-        )
-    return found
+def _blocked(layer: LayerUnits, count: int, why: str) -> Blocked:
+    reason = why.format(activation=layer.activation, samples=counted(layer.samples, "sample"))
+    return Blocked(layer.name, count, len(layer), layer.samples, reason)
 
 
 def zero(gradients: Gradients) -> Finding | None:
-    """A quantity or parameter whose whole gradient is exactly 0, though the loss is not at its minimum."""
+    """A quantity or parameter whose whole gradient is exactly 0, though the loss is not at its minimum.
+
+    In a sequence of one step nothing is carried on, and what would multiply it (W, the forget gate) gets none.
+    """
+    scans = [family for family in gradients.trace.plan.scans if gradients.trace.runs[family.label].steps == 1]
+    of_one_step = {name for family in scans for name in (*family.inputs, *(node.name for node in family.nodes))}
     for node in reversed(gradients.trace.nodes):
         counts = node.role in ("quantity", "parameter") and node.name in gradients.arrays
+        counts = counts and node.name not in of_one_step
         if counts and node.name != gradients.of and norm(gradients.arrays[node.name]) == 0:
             return Finding(
                 "zero gradient",
@@ -167,14 +141,14 @@ def vanishing(layers: Sequence[LayerUnits], stream: Sequence[LayerFlow], thresho
         f"{thresholds.vanished if gone else thresholds.vanishing:g}){begins}.",
         least.ratio,
         thresholds.vanished if gone else thresholds.vanishing,
-        _against_vanishing(layers),
+        _against_vanishing(layers, thresholds),
     )
 
 
-def _against_vanishing(layers: Sequence[LayerUnits]) -> str:
+def _against_vanishing(layers: Sequence[LayerUnits], thresholds: Thresholds) -> str:
     slopes = [(float(layer.slope.mean()), layer) for layer in layers]
     flattest = min(slopes, key=lambda pair: pair[0], default=None)
-    if flattest is None or flattest[0] > 0.4:
+    if flattest is None or flattest[0] > thresholds.low_slope:
         return "Larger initial weights (net.init chooses their size by the activation), or skip connections."
     if any(flattest[1].saturated):
         return f"{flattest[1].name} is flat for most samples: smaller weights, scaled inputs, or a lower learning rate."

@@ -96,9 +96,9 @@ def _measure(gradients: Gradients, node: Node, g: Elementwise, thresholds: Thres
         squares = np.square(grad_a / largest).sum(0) if largest else np.zeros(count)
         share = squares / squares.sum() if largest else squares
         means = slope.mean(0), grad_h.mean(0), grad_a.mean(0)
-    switches = _switches(g)
+    off = switches(g)
     dead = zero == 1.0
-    saturated = np.zeros(count, bool) if flat is None or switches else (flat >= thresholds.saturated_unit) & ~dead
+    saturated = np.zeros(count, bool) if flat is None or off else (flat >= thresholds.saturated_unit) & ~dead
     return LayerUnits(
         name=node.name,
         before=node.inputs[0],
@@ -113,7 +113,7 @@ def _measure(gradients: Gradients, node: Node, g: Elementwise, thresholds: Thres
         share=share,
         dead=tuple(map(bool, dead)),
         saturated=tuple(map(bool, saturated)),
-        switches=switches,
+        switches=off,
     )
 
 
@@ -122,7 +122,7 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def _switches(g: Elementwise) -> bool:
+def switches(g: Elementwise) -> bool:
     """Whether g′ is exactly 0 at an ordinary point, which only a piecewise function has on a whole interval."""
     ordinary = np.array([-1.25, 1.25])
     with np.errstate(all="ignore"):  # log and sqrt of the first

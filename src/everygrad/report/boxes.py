@@ -11,7 +11,7 @@ Slot = tuple[str, str]
 """A place in a row: (box, "") or, where an arrow passes, (source, target)."""
 
 
-def network(shown: Picture) -> Markup:
+def network(shown: Picture, key: str) -> Markup:
     """The boxes from the data at the top to the loss at the bottom."""
     rows = _rows(shown)
     sizes = [[WIDTH if target == "" else LANE for _, target in row] for row in rows]
@@ -28,7 +28,7 @@ def network(shown: Picture) -> Markup:
     arrows = [_arrow(a, level_of, centre, largest) for a in shown.arrows]
     boxes = [_box(b, centre[level_of[b.name], (b.name, "")], _y(level_of[b.name])) for b in shown.boxes]
     return picture(
-        "The graph and the gradient at each quantity", describe(shown), width, height, *arrows, *boxes, key="net"
+        "The graph and the gradient at each quantity", describe(shown), width, height, *arrows, *boxes, key=f"{key}net"
     )
 
 

@@ -14,10 +14,11 @@ from everygrad.diagnose import flow, units, verdict
 from everygrad.engines import namespace, to_numpy
 from everygrad.errors import InputError
 from everygrad.graph import Graph
-from everygrad.graph.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 from everygrad.report.maps import heat_maps
-from everygrad.report.picture import both_ends, formula, picture
+from everygrad.report.over_time import layers_in_time
+from everygrad.report.picture import both_ends, formula, formulas, picture
 from everygrad.report.record import Checked, Data, EpochRow, Quantity, Report
+from everygrad.report.scores import scores
 from everygrad.version import __version__
 
 MOST_FORMULAS = 60
@@ -43,11 +44,9 @@ def build(
     trace = gradients.trace
     loss = trace.graph.by_name[gradients.of]
     maps, total = heat_maps(gradients)
-    computed = [node for node in trace.nodes if node.operation is not None]
-    formulas = [f"{node.name} = {formula(gradients, node)}" for node in both_ends(computed, MOST_FORMULAS)]
     described = _data(data)
     with np.errstate(all="ignore"):  # numbers that are not finite stay so
-        accuracy, r_squared = _scores(gradients)
+        accuracy, r_squared = scores(trace, gradients.of)
         return Report(
             title=title or (f"Gradients of a network on {described.name}" if described else "Gradients of a network"),
             version=__version__,
@@ -68,38 +67,17 @@ def build(
             flow=flow(gradients),
             layers=units(gradients),
             picture=picture(gradients),
-            formulas=tuple(formulas),
+            formulas=tuple(both_ends(formulas(gradients), MOST_FORMULAS)),
             maps=maps,
             maps_total=total,
             history=tuple(_epoch(i, row) for i, row in enumerate(history)),
+            time=layers_in_time(gradients),
         )
 
 
 def _samples(gradients: Gradients) -> int:
     trace = gradients.trace
     return next((int(trace.arrays[node.name].shape[0]) for node in trace.nodes if node.lead > 0), 1)
-
-
-def _scores(gradients: Gradients) -> tuple[float | None, float | None]:
-    """The accuracy of a classification, the coefficient of determination of a regression."""
-    node = gradients.trace.graph.by_name[gradients.of]
-    if not isinstance(node.operation, Loss):
-        return None, None
-    if any(gradients.trace.graph.by_name[name].role in ("parameter", "constant") for name in node.inputs[:2]):
-        return None, None  # a prediction or a target that is the same for all samples is not scored
-    z, t = (to_numpy(gradients.trace[name]) for name in node.inputs[:2])
-    if isinstance(node.operation, SoftmaxCrossEntropy):
-        labels = t.argmax(-1) if t.ndim == z.ndim else t
-        return float((z.argmax(-1) == labels).mean()), None
-    if t.size != z.size:
-        return None, None
-    t = t.reshape(z.shape).astype(np.float64)
-    if isinstance(node.operation, BinaryCrossEntropy):
-        return float(((z > 0) == (t > 0.5)).mean()), None
-    if not isinstance(node.operation, SquaredError):
-        return None, None
-    spread = float(np.square(t - t.mean(0)).sum())
-    return None, 1.0 - float(np.square(z - t).sum()) / spread if spread else None
 
 
 def _data(data: Mapping[str, Any] | None) -> Data | None:
@@ -143,8 +121,11 @@ def _checked(check: CheckResult | None) -> Checked | None:
 
 def _quantities(gradients: Gradients, check: CheckResult | None) -> tuple[Quantity, ...]:
     checked = {} if check is None else {row.name: row for row in check.rows}
+    known = gradients.rows()
+    names = {name for name, *_ in known}
+    known += [(row.name, "direct", row.shape, row.norm) for row in checked.values() if row.name not in names]
     quantities = []
-    for name, role, shape, size in gradients.rows():
+    for name, role, shape, size in known:
         quantity = Quantity(name, role, shape, size)
         if name in checked:
             row = checked[name]

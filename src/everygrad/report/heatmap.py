@@ -80,13 +80,13 @@ def image(values: Float[Array, "rows columns"], largest: float, description: str
     )
 
 
-def legend(largest: float) -> Markup:
-    """The scale below a picture: shades from the largest negative number to the largest positive one."""
-    cells = [
-        Markup(f'<i class="{"neg" if i < 0 else "pos"}" style="opacity:{abs(i) / 12:.3g}"></i>') for i in range(-12, 13)
-    ]
+def legend(largest: float, signed: bool = True) -> Markup:
+    """The scale below a picture: shades up to the largest positive number, from the largest negative one or from 0."""
+    shades = range(-12 if signed else 0, 13)
+    cells = [Markup(f'<i class="{"neg" if i < 0 else "pos"}" style="opacity:{abs(i) / 12:.3g}"></i>') for i in shades]
     end, zero = number(largest, 2), number(largest / 10**DECADES, 2)
-    ticks = [tag("span", "−" + end), tag("span", "within ±" + zero), tag("span", end)]
+    least = [tag("span", "−" + end), tag("span", "within ±" + zero)] if signed else [tag("span", "up to " + zero)]
+    ticks = [*least, tag("span", end)]
     return tag(
         "div",
         tag("div", join(*cells), class_="bar", aria_hidden="true"),

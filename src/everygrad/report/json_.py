@@ -9,18 +9,26 @@ from typing import Any
 
 import numpy as np
 
+from everygrad.diagnose import worst
 from everygrad.report.record import Report
 
 SCHEMA = "everygrad-report"
 VERSION = 1
 
 
-def to_json(report: Report) -> str:
+def to_json(report: Report, *others: Report) -> str:
     """The record as JSON, floats with all their digits; NaN and infinities are the strings of `special`.
 
-    The schema is `schema`; it comes with the package. A field is never renamed within a version.
+    ``others``: networks that are compared with it, in the order given; ``level`` is the worst of all. The schema is
+    `schema`; it comes with the package. A field is never renamed within a version.
     """
-    content = {"schema": SCHEMA, "version": VERSION, "level": report.level, "report": _plain(report)}
+    content = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "level": worst([report.level, *(other.level for other in others)]),
+        "report": _plain(report),
+        "compared": [_plain(other) for other in others],
+    }
     return json.dumps(content, ensure_ascii=True, allow_nan=False, indent=1) + "\n"
 
 

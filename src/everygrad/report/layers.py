@@ -12,7 +12,7 @@ MOST_CELLS = 64
 ROW, WIDTH, LEFT, RIGHT = 26.0, 640.0, 84.0, 110.0
 
 
-def ladder(flow: tuple[LayerFlow, ...]) -> Markup:
+def ladder(flow: tuple[LayerFlow, ...], key: str) -> Markup:
     """One line per layer, as long as its gradient is far from the last layer's, in powers of ten."""
     ratios = [row.ratio for row in flow if row.ratio > 0 and math.isfinite(row.ratio)]
     ticks = decades(min([THRESHOLDS.vanishing, *ratios]), max([THRESHOLDS.exploding, *ratios]), fine=False)
@@ -39,7 +39,7 @@ def ladder(flow: tuple[LayerFlow, ...]) -> Markup:
             parts.append(tag("circle", class_="dot", cx=f"{across(row.ratio):.1f}", cy=f"{y:g}", r="4"))
     said = ", ".join(f"{clean(row.name)} {number(row.ratio, 2)}" for row in flow)
     title = f"Gradient of each layer relative to {clean(flow[-1].name)}"
-    return picture(title, f"Logarithmic scale: {said}.", WIDTH, height, *parts, key="ladder")
+    return picture(title, f"Logarithmic scale: {said}.", WIDTH, height, *parts, key=f"{key}ladder")
 
 
 def slopes(layer: LayerUnits, key: str) -> Markup:

@@ -32,7 +32,7 @@ def heat_maps(gradients: Gradients) -> tuple[tuple[HeatMap, ...], int]:
 def _worth_a_map(gradients: Gradients) -> list[Node]:
     trace = gradients.trace
     loss = trace.graph.by_name[gradients.of]
-    per_sample = [n for n in trace.nodes if n.lead > 0 and n.name in gradients.arrays and n.name != gradients.of]
+    per_sample = [n for n in trace.nodes if n.lead == 1 and n.name in gradients.arrays and n.name != gradients.of]
     # the prediction, what the activations join, the layers of weights, and the data that enter them
     wanted = {*layers(gradients), *(loss.inputs[:1] if isinstance(loss.operation, Loss) else ())}
     for node in per_sample:
@@ -60,7 +60,7 @@ def _heat_map(gradients: Gradients, node: Node, labels: np.ndarray | None) -> He
     samples, units = g.shape
     by_class = labels is not None and len(labels) == samples
     order = np.argsort(labels, kind="stable") if by_class else np.arange(samples)
-    columns, rows = order[_spaced(samples, MOST_SAMPLES)], _spaced(units, MOST_UNITS)
+    columns, rows = order[spaced(samples, MOST_SAMPLES)], spaced(units, MOST_UNITS)
     magnitude = np.abs(g)
     with np.errstate(all="ignore"):
         mean = magnitude.mean(0)[rows]
@@ -81,6 +81,6 @@ def _heat_map(gradients: Gradients, node: Node, labels: np.ndarray | None) -> He
     )
 
 
-def _spaced(count: int, most: int) -> np.ndarray:
+def spaced(count: int, most: int) -> np.ndarray:
     """At most so many indices below ``count``, at equal distances."""
     return np.arange(count) if count <= most else np.arange(most) * count // most

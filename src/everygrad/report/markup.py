@@ -66,9 +66,9 @@ def _cell(column: int, content: str, numbers: frozenset[int], states: int | None
     return tag("td", content, class_="n" if column in numbers else None)
 
 
-def details(summary: str, *children: object) -> Markup:
+def details(summary: str, *children: object, **attributes: object) -> Markup:
     """What opens on request."""
-    return tag("details", tag("summary", summary), *children)
+    return tag("details", tag("summary", summary), *children, **attributes)
 
 
 def picture(title: str, description: str, width: float, height: float, *children: object, key: str) -> Markup:

@@ -1,18 +1,21 @@
 """What to draw of a network: columns of units if it is a chain of layers, boxes and arrows otherwise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
 from everygrad.backprop import Gradients
 from everygrad.backprop.gradients import norm
+from everygrad.backprop.scans import Family, sent
+from everygrad.diagnose.unrolled import suffix
 from everygrad.engines import Array, to_numpy
 from everygrad.graph import Node
 from everygrad.graph.affine import Affine
 from everygrad.graph.arithmetic import Add
 from everygrad.graph.elementwise import Elementwise
 from everygrad.graph.losses import Loss
+from everygrad.report.equations import equations
 from everygrad.report.record import Arrow, Box, Column, Edges, Picture
 
 MOST_UNITS = 32
@@ -110,6 +113,9 @@ def _float64(array: Array) -> np.ndarray:
 
 def _boxes(gradients: Gradients) -> Picture:
     trace = gradients.trace
+    scans = {family.head: family for family in trace.plan.scans}
+    box_of = {node.name: f"scan {family.label}" for family in scans.values() for node in family.nodes}
+    hidden = {name for name in box_of if name not in scans}  # the quantities of a scan are one box
     level: dict[str, int] = {}
     for node in trace.nodes:
         before = [level[i] for i in node.inputs if i in level]
@@ -123,22 +129,35 @@ def _boxes(gradients: Gradients) -> Picture:
         users = [level[user] for user, _ in trace.graph.consumers[node.name] if user in level]
         if node.operation is None and node.name in level and users:
             level[node.name] = min(users) - 1
-    nodes = [node for node in trace.nodes if node.name in level and node.role != "constant"]
+    nodes = [n for n in trace.nodes if n.name in level and n.role != "constant" and n.name not in hidden]
     shown = both_ends(nodes, MOST_BOXES)
-    kept = {node.name for node in shown}
+    kept = {box_of.get(node.name, node.name) for node in shown}
     arrows = [
-        Arrow(name, node.name, _term(gradients, node, slot))
+        Arrow(box_of.get(name, name), box_of.get(node.name, node.name), term)
         for node in shown
-        for slot, name in enumerate(node.inputs)
-        if name in kept
+        for name, term in _terms(gradients, node, scans.get(node.name))
+        if box_of.get(name, name) in kept
     ]
-    return Picture("boxes", len(nodes), boxes=tuple(_box(gradients, n, level) for n in shown), arrows=tuple(arrows))
+    boxes = [
+        _scan_box(gradients, scans[n.name], level[n.name]) if n.name in scans else _box(gradients, n, level[n.name])
+        for n in shown
+    ]
+    return Picture("boxes", len(nodes), boxes=tuple(boxes), arrows=tuple(arrows))
 
 
-def _box(gradients: Gradients, node: Node, level: dict[str, int]) -> Box:
+def _box(gradients: Gradients, node: Node, level: int) -> Box:
     g = gradients.arrays.get(node.name)
     shape = tuple(gradients.trace.arrays[node.name].shape)
-    return Box(node.name, formula(gradients, node), shape, None if g is None else norm(g), level[node.name])
+    return Box(node.name, formula(gradients, node), shape, None if g is None else norm(g), level)
+
+
+def _scan_box(gradients: Gradients, family: Family, level: int) -> Box:
+    """All quantities of a scan as one: the shape and the gradient are those of its first state at all steps."""
+    state = family.scan.cell.states[0][0]
+    node = next((n for n, scan in family.members() if (scan.quantity, scan.at) == (state, "all")), family.nodes[0])
+    states = ", ".join(name for name, _ in family.scan.cell.states)
+    whole = _box(gradients, node, level)
+    return replace(whole, name=f"scan {family.label}", formula=f"{states} over {family.inputs[0]}")
 
 
 def formula(gradients: Gradients, node: Node) -> str:
@@ -149,6 +168,28 @@ def formula(gradients: Gradients, node: Node) -> str:
     constants = [by_name[name].constant for name in node.inputs]
     operands = [name if c is None else f"{c:g}" for name, c in zip(node.inputs, constants, strict=True)]
     return node.operation.formula(*operands)
+
+
+def formulas(gradients: Gradients) -> list[str]:
+    """``h1 = tanh(a1)`` for each computed quantity; of a scan the equations of its cell."""
+    heads = {family.head: family for family in gradients.trace.plan.scans}
+    inside = {node.name for family in heads.values() for node in family.nodes}
+    lines = []
+    for node in gradients.trace.nodes:
+        if node.name in heads:
+            lines += equations(heads[node.name].scan.cell, suffix(heads[node.name]))
+        elif node.operation is not None and node.name not in inside:
+            lines.append(f"{node.name} = {formula(gradients, node)}")
+    return lines
+
+
+def _terms(gradients: Gradients, node: Node, family: Family | None) -> list[tuple[str, float | None]]:
+    """(quantity, norm of the term of its gradient that comes back from this use of it)."""
+    if family is None:
+        return [(name, _term(gradients, node, slot)) for slot, name in enumerate(node.inputs)]
+    swept = gradients.sweeps.get(family.label)
+    back = {} if swept is None else dict(sent(family, swept))
+    return [(name, norm(back[name]) if name in back else None) for name in family.inputs]
 
 
 def _term(gradients: Gradients, node: Node, slot: int) -> float | None:

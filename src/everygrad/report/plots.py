@@ -1,9 +1,9 @@
-"""Lines over epochs, with their names and numbers written on them."""
+"""Lines over epochs or steps, with their names and numbers written on them."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 from everygrad.report.markup import Markup, picture, tag
 from everygrad.report.words import clean, number
@@ -24,37 +24,75 @@ class Line:
     colour: int
 
 
-def plot(title: str, lines: Sequence[Line], logarithmic: bool, key: str) -> Markup:
-    """Lines over the epochs, named at their right ends; numbers that have no place on the axis leave a gap."""
-    drawn = [Line(line.label, tuple(p for p in line.points if _fits(p[1], logarithmic)), line.colour) for line in lines]
+@final
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """What the axes mean: ``across`` is the name of x, ``up`` how y is drawn, ``span`` what y shows at least.
+
+    ``"powers"`` is a logarithmic axis whose numbers are given as their logarithms to base 10, for what is too small or
+    too large for a number. ``limit`` is a number of y that is marked.
+    """
+
+    up: Literal["linear", "logarithmic", "powers"]
+    across: str = "epoch"
+    span: tuple[float, float] | None = None
+    limit: float | None = None
+
+    def height(self, y: float) -> float:
+        """The number by which y is placed."""
+        return math.log10(y) if self.up == "logarithmic" else y
+
+    def fits(self, y: float) -> bool:
+        """Whether the number has a place."""
+        return math.isfinite(y) and (y > 0 or self.up != "logarithmic")
+
+    def ticks(self, low: float, high: float) -> list[float]:
+        """Round numbers around those that are shown."""
+        if self.up == "logarithmic":
+            return decades(low, high)
+        if self.up == "powers":
+            return _round(math.floor(low), math.ceil(high), 1.0)
+        return _round(low, high)
+
+    def word(self, tick: float) -> str:
+        """A number of the axis as it is written."""
+        return f"1e{tick:g}" if self.up == "powers" else number(tick)
+
+
+def plot(title: str, lines: Sequence[Line], axes: Axes, key: str) -> Markup:
+    """Lines, named at their right ends; numbers that have no place on the axis leave a gap."""
+    drawn = [Line(line.label, tuple(p for p in line.points if axes.fits(p[1])), line.colour) for line in lines]
     drawn = [line for line in drawn if line.points]
     if not drawn:
         return tag("p", f"{title}: no number that could be drawn.", class_="soft")
     xs = [x for line in drawn for x, _ in line.points]
-    ys = [y for line in drawn for _, y in line.points]
-    ticks = decades(min(ys), max(ys)) if logarithmic else _round(min(ys), max(ys))
-    low, high = min(ticks[0], min(ys)), max(ticks[-1], max(ys))
+    ys = [y for line in drawn for _, y in line.points] + list(axes.span or ())
+    ticks = axes.ticks(min(ys), max(ys))
+    low, high = (axes.height(y) for y in (min(ticks[0], min(ys)), max(ticks[-1], max(ys))))
 
     def across(x: float) -> float:
         span = max(xs) - min(xs)
         return LEFT + (WIDTH - LEFT - RIGHT) * ((x - min(xs)) / span if span else 0.5)
 
     def up(y: float) -> float:
-        a, b, c = (math.log10(v) for v in (low, y, high)) if logarithmic else (low, y, high)
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * ((b - a) / (c - a) if c > a else 0.5)
+        return (
+            HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * ((axes.height(y) - low) / (high - low) if high > low else 0.5)
+        )
 
     parts: list[Markup] = []
     for tick in ticks:
         y = f"{up(tick):.1f}"
         parts.append(tag("path", class_="grid", d=f"M{LEFT:g} {y}H{WIDTH - RIGHT:g}"))
-        parts.append(tag("text", number(tick), x=f"{LEFT - 7:g}", y=y, dy="4", class_="tick end"))
-    for x in _epochs(int(min(xs)), int(max(xs))):
+        parts.append(tag("text", axes.word(tick), x=f"{LEFT - 7:g}", y=y, dy="4", class_="tick end"))
+    if axes.limit is not None and low <= axes.height(axes.limit) <= high:
+        parts.append(tag("path", class_="limit", d=f"M{LEFT:g} {up(axes.limit):.1f}H{WIDTH - RIGHT:g}"))
+    for x in _whole(int(min(xs)), int(max(xs))):
         parts.append(tag("text", str(x), x=f"{across(x):.1f}", y=f"{HEIGHT - 14:g}", class_="tick"))
-    parts.append(tag("text", "epoch", x=f"{WIDTH - RIGHT + 20:g}", y=f"{HEIGHT - 14:g}", class_="tick start"))
+    parts.append(tag("text", axes.across, x=f"{WIDTH - RIGHT + 20:g}", y=f"{HEIGHT - 14:g}", class_="tick start"))
     for line in drawn:
         places = [(f"{across(x):.1f}", f"{up(y):.1f}") for x, y in line.points]
         if len(places) == 1:
-            parts.append(tag("circle", cx=places[0][0], cy=places[0][1], r="3", class_=f"dot c{line.colour}"))
+            parts.append(tag("circle", cx=places[0][0], cy=places[0][1], r="3", class_=f"dot t{line.colour}"))
         path = "".join(f"{'L' if i else 'M'}{x} {y}" for i, (x, y) in enumerate(places))
         parts.append(tag("path", class_=f"line c{line.colour}", d=path))
     for line, y in _spread([(line, up(line.points[-1][1])) for line in drawn]):
@@ -69,14 +107,16 @@ def plot(title: str, lines: Sequence[Line], logarithmic: bool, key: str) -> Mark
             )
         )
     said = "; ".join(
-        f"{clean(line.label)} from {number(line.points[0][1], 3)} to {number(line.points[-1][1], 3)}" for line in drawn
+        f"{clean(line.label)} from {_told(axes, line.points[0][1])} to {_told(axes, line.points[-1][1])}"
+        for line in drawn
     )
-    scale = "logarithmic scale" if logarithmic else "linear scale"
-    return picture(title, f"Over epochs {min(xs):g} to {max(xs):g}, {scale}: {said}.", WIDTH, HEIGHT, *parts, key=key)
+    scale = "linear scale" if axes.up == "linear" else "logarithmic scale"
+    where = f"Over {axes.across}s {min(xs):g} to {max(xs):g}"
+    return picture(title, f"{where}, {scale}: {said}.", WIDTH, HEIGHT, *parts, key=key)
 
 
-def _fits(y: float, logarithmic: bool) -> bool:
-    return math.isfinite(y) and (y > 0 or not logarithmic)
+def _told(axes: Axes, y: float) -> str:
+    return f"10^{number(y, 3)}" if axes.up == "powers" else number(y, 3)
 
 
 def decades(low: float, high: float, fine: bool = True) -> list[float]:
@@ -90,19 +130,20 @@ def decades(low: float, high: float, fine: bool = True) -> list[float]:
     return [10.0**e for e in range(first, last + step, step)]
 
 
-def _round(low: float, high: float) -> list[float]:
-    """About five round numbers that enclose the others."""
+def _round(low: float, high: float, least: float | None = None) -> list[float]:
+    """About five round numbers that enclose the others, multiples of ``least``."""
     if low == high:
         low, high = low - abs(low) / 2 - 0.5, high + abs(high) / 2 + 0.5
     raw = (high - low) / 4
     size = 10.0 ** math.floor(math.log10(raw))
     step = next(size * m for m in (1, 2, 2.5, 5, 10) if size * m >= raw * 0.999)
+    step = least * math.ceil(step / least) if least else step
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [step * i for i in range(first, last + 1)]
 
 
-def _epochs(first: int, last: int) -> list[int]:
-    """The first and the last epoch, and up to three round ones between them."""
+def _whole(first: int, last: int) -> list[int]:
+    """The first and the last whole number, and up to three round ones between them."""
     inside = [round(t) for t in _round(first, last) if first < t < last and t == round(t)] if last > first else []
     apart = (last - first) / 12
     return [first, *(t for t in inside if t - first > apart and last - t > apart), *([last] if last > first else [])]

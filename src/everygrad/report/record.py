@@ -6,6 +6,7 @@ from typing import Any, Literal, final
 
 from everygrad.diagnose import LayerFlow, LayerUnits, Level, Verdict, worst
 from everygrad.engines.shapes import Float, Int
+from everygrad.report.time_record import LayerInTime
 
 Array = Any
 
@@ -29,7 +30,7 @@ class Quantity:
     """One gradient: its shape and norm, and, if it was checked, its error against the oracle.
 
     ``error``, ``tolerance`` and ``ok`` are None if it was not; ``how`` says which entries were looked
-    at, ``fault`` what is wrong with it.
+    at, ``fault`` what is wrong with it. The role ``"direct"`` is that of the direct part of a gradient over time.
     """
 
     name: str
@@ -162,7 +163,11 @@ class EpochRow:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """Everything that is known about one network on one batch. Made by `build`, written by the ``to_`` functions."""
+    """Everything that is known about one network on one batch. Made by `build`, written by the ``to_`` functions.
+
+    ``time`` has its recurrent layers. Of a model that was only watched the loss and the graph are not known: ``loss``
+    and ``picture`` are None.
+    """
 
     title: str
     version: str
@@ -173,7 +178,7 @@ class Report:
     samples: int
     of: str
     loss_formula: str
-    loss: float
+    loss: float | None
     accuracy: float | None
     r_squared: float | None
     data: Data | None
@@ -182,11 +187,17 @@ class Report:
     quantities: tuple[Quantity, ...]
     flow: tuple[LayerFlow, ...]
     layers: tuple[LayerUnits, ...]
-    picture: Picture
+    picture: Picture | None
     formulas: tuple[str, ...]
     maps: tuple[HeatMap, ...]
     maps_total: int
     history: tuple[EpochRow, ...]
+    time: tuple[LayerInTime, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The network in a few words: what stands before the first comma of its description."""
+        return self.network.partition(",")[0].removeprefix("Recurrent ")
 
     @property
     def level(self) -> Level:

@@ -1,6 +1,6 @@
 """The sections of the page, each from the record alone; one that has nothing to say is left out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from everygrad.diagnose import THRESHOLDS, LayerUnits
 from everygrad.diagnose.units import counted
@@ -9,7 +9,7 @@ from everygrad.report.heatmap import image, legend
 from everygrad.report.layers import ladder, slopes
 from everygrad.report.markup import Markup, details, join, table, tag
 from everygrad.report.picture import both_ends
-from everygrad.report.plots import Line, plot
+from everygrad.report.plots import Axes, Line, plot
 from everygrad.report.record import HeatMap, Report
 from everygrad.report.tables import (
     Rows,
@@ -23,6 +23,7 @@ from everygrad.report.tables import (
     training_rows,
     unit_rows,
 )
+from everygrad.report.time_tables import names_of
 from everygrad.report.words import clean, number
 
 WORDS = {"ok": "Healthy", "warning": "Look closer", "error": "Something is wrong"}
@@ -33,8 +34,15 @@ MOST_ROWS = 240
 """Rows of one table on the page."""
 
 
-def header(report: Report) -> Markup:
-    """The title, and the verdict in words."""
+def header(reports: Sequence[Report]) -> Markup:
+    """The title, and the verdict in words, on each network if there are several."""
+    names = names_of(reports) if len(reports) > 1 else [""]
+    boxes = [_verdict(report, name) for report, name in zip(reports, names, strict=True)]
+    verdicts = boxes if len(boxes) == 1 else [tag("div", *boxes, class_="verdicts")]
+    return tag("header", tag("h1", title(reports)), *verdicts)
+
+
+def _verdict(report: Report, name: str) -> Markup:
     wrong = report.check is not None and not report.check.ok
     badge = "A gradient is wrong" if wrong else WORDS[report.level]
     headline, advice, others = headlines(report)
@@ -42,31 +50,30 @@ def header(report: Report) -> Markup:
     checked = tag("p", check_sentence(report), class_="lead" if wrong else None) if report.check is not None else None
     found = [tag("li", tag("strong", what), " ", tag("span", then, class_="soft")) for what, then in others]
     return tag(
-        "header",
-        tag("h1", title(report)),
-        tag(
-            "div",
-            tag("p", tag("span", badge, class_="badge")),
-            *([checked, *main] if wrong else [*main, checked]),
-            tag("ul", *found, class_="findings") if found else None,
-            class_=f"verdict {report.level}",
-            role="group",
-            aria_label="Verdict",
-        ),
+        "div",
+        tag("p", clean(name), class_="who") if name else None,
+        tag("p", tag("span", badge, class_="badge")),
+        *([checked, *main] if wrong else [*main, checked]),
+        tag("ul", *found, class_="findings") if found else None,
+        class_=f"verdict {report.level}",
+        role="group",
+        aria_label=f"Verdict on {clean(name)}" if name else "Verdict",
     )
 
 
-def run(report: Report) -> Markup:
+def run(report: Report, _: str) -> Markup:
     """What was run."""
     rows = [join(tag("dt", name) if name else None, tag("dd", value)) for name, value in facts(report)]
     return tag("dl", *rows)
 
 
-def network(report: Report) -> Markup:
+def network(report: Report, key: str) -> Markup:
     """The picture, what it means and leaves out, and its numbers."""
     shown = report.picture
+    if shown is None:
+        return NOTHING
     if shown.kind == "units":
-        drawn, left_out = svg.network(report), svg.sampled(shown)
+        drawn, left_out = svg.network(shown, report.layers, key), svg.sampled(shown)
         meaning = (
             "A circle is a unit. Its colour is the sign of the mean gradient over the samples, its strength the "
             "square root of the magnitude relative to the largest of its layer, which is written below. Lines are "
@@ -78,7 +85,7 @@ def network(report: Report) -> Markup:
             rows += [(f"{clean(c.name)}[{i}]", number(float(m), 3), number(float(s), 3)) for i, m, s in values]
         numbers = table("Mean gradient of each unit shown", rows, frozenset({1, 2}))
     else:
-        drawn, left_out = boxes.network(shown), boxes.sampled(shown)
+        drawn, left_out = boxes.network(shown, key), boxes.sampled(shown)
         meaning = (
             "A box is a quantity with its formula, its shape and the norm of its gradient. An arrow is a use of it: "
             "the wider, the larger the term of the gradient that comes back along it. The terms add up."
@@ -86,7 +93,7 @@ def network(report: Report) -> Markup:
         rows = [("quantity", "used by", "norm of the term")]
         rows += [(clean(a.source), clean(a.target), number(a.norm, 3)) for a in shown.arrows]
         numbers = table("The terms of each gradient", rows, frozenset({2}))
-    key = tag(
+    signs = tag(
         "p",
         Markup('<i class="swatch pos"></i> positive &nbsp; <i class="swatch neg"></i> negative'),
         Markup(' &nbsp; <i class="swatch dead"></i> dead unit') if any(any(u.dead) for u in report.layers) else None,
@@ -96,14 +103,14 @@ def network(report: Report) -> Markup:
     return join(
         tag("p", meaning, class_="soft"),
         tag("p", f"{left_out[:1].upper()}{left_out[1:]}.", class_="note") if left_out else None,
-        key if shown.kind == "units" else None,
+        signs if shown.kind == "units" else None,
         tag("figure", tag("div", drawn, class_="wide", tabindex="0", role="region", aria_label="Network")),
         details("The numbers behind the picture", numbers),
         details("The formulas", lines),
     )
 
 
-def gradients(report: Report) -> Markup:
+def gradients(report: Report, _: str) -> Markup:
     """The table of all gradients."""
     rows = gradient_rows(report)
     checked = report.check is not None
@@ -122,7 +129,7 @@ def _bounded(caption: str, rows: Rows, numbers: frozenset[int], states: int | No
     )
 
 
-def stream(report: Report) -> Markup:
+def stream(report: Report, key: str) -> Markup:
     """How much gradient reaches each layer of weights."""
     if len(report.flow) < 2:
         return NOTHING
@@ -132,12 +139,15 @@ def stream(report: Report) -> Markup:
     return join(
         tag("p", rms + "logarithmic scale. Red lines are where a verdict begins to warn.", class_="soft"),
         tag("p", left_out, class_="note") if len(shown) < len(report.flow) else None,
-        tag("figure", tag("div", ladder(tuple(shown)), class_="wide", tabindex="0", role="region", aria_label="Flow")),
+        tag(
+            "figure",
+            tag("div", ladder(tuple(shown), key), class_="wide", tabindex="0", role="region", aria_label="Flow"),
+        ),
         details("Numbers", _bounded("Gradient of each layer", flow_rows(report), frozenset({1, 2}))),
     )
 
 
-def maps(report: Report) -> Markup:
+def maps(report: Report, _: str) -> Markup:
     """One picture per quantity: units from top to bottom, samples from left to right."""
     if not report.maps:
         return NOTHING
@@ -178,13 +188,13 @@ def _map(m: HeatMap) -> Markup:
     )
 
 
-def units(report: Report) -> Markup:
+def units(report: Report, key: str) -> Markup:
     """The layers of activations, the slopes of their units, and the dead and saturated ones."""
     if not report.layers:
         return NOTHING
     rows, rest = unit_rows(report)
     strips = [
-        tag("figure", tag("figcaption", _range(layer)), slopes(layer, f"s{i}"))
+        tag("figure", tag("figcaption", _range(layer)), slopes(layer, f"{key}s{i}"))
         for i, layer in enumerate(both_ends(list(report.layers), 16))
     ]
     listed = (
@@ -216,7 +226,7 @@ def _range(layer: LayerUnits) -> str:
     return f"{clean(layer.name)} = {clean(layer.activation)}({clean(layer.before)}), mean slopes from {slopes}"
 
 
-def training(report: Report) -> Markup:
+def training(report: Report, key: str) -> Markup:
     """Loss, accuracy and the norms of the gradients over the epochs."""
     epochs = report.history
     if not epochs:
@@ -232,10 +242,11 @@ def training(report: Report) -> Markup:
     names = list(dict.fromkeys(name for e in epochs for name in e.gradient_norms))
     weights = both_ends([n for n in names if not n.startswith("b")] or names, 8)
     norms = [part for i, n in enumerate(weights) for part in line(n, 2 + i, [e.gradient_norms.get(n) for e in epochs])]
-    plots = [("Loss", loss, True), ("Accuracy in %", right, False), ("Norm of the gradient of each layer", norms, True)]
+    plots = [("Loss", loss, Axes("logarithmic")), ("Accuracy in %", right, Axes("linear"))]
+    plots += [("Norm of the gradient of each layer", norms, Axes("logarithmic"))]
     figures = [
-        tag("figure", tag("figcaption", tag("h3", name)), plot(name, lines, logarithmic, f"p{i}"), class_="card")
-        for i, (name, lines, logarithmic) in enumerate(plots)
+        tag("figure", tag("figcaption", tag("h3", name)), plot(name, lines, axes, f"{key}p{i}"), class_="card")
+        for i, (name, lines, axes) in enumerate(plots)
         if lines
     ]
     rows = training_rows(report)
@@ -249,7 +260,7 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-SECTIONS: tuple[tuple[str, str, Callable[[Report], Markup]], ...] = (
+SECTIONS: tuple[tuple[str, str, Callable[[Report, str], Markup]], ...] = (
     ("run", "What was run", run),
     ("network", "Network", network),
     ("gradients", "All gradients", gradients),
@@ -258,3 +269,4 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Markup]], ...] = (
     ("units", "Units", units),
     ("training", "Training", training),
 )
+"""Key, heading, and what is shown of one report; its keys begin with those of the report, to stay unique."""

@@ -1,11 +1,12 @@
 """The network as columns of units: colour is the gradient at the unit, lines are the weights that carry most."""
 
 import math
+from collections.abc import Sequence
 
-from everygrad.diagnose.units import counted
+from everygrad.diagnose.units import LayerUnits, counted
 from everygrad.report.heatmap import shade
 from everygrad.report.markup import Markup, join, picture, tag, text
-from everygrad.report.record import Column, Edges, Picture, Report
+from everygrad.report.record import Column, Edges, Picture
 from everygrad.report.words import clean, number
 
 SPACING, TOP, BOTTOM, SIDE = 17.0, 62.0, 44.0, 66.0
@@ -14,9 +15,9 @@ SHADES = 8
 """Groups of lines of one width: one path each keeps the file small."""
 
 
-def network(report: Report) -> Markup:
+def network(shown: Picture, layers: Sequence[LayerUnits], key: str) -> Markup:
     """The columns from the input on the left to the prediction on the right."""
-    columns = report.picture.columns
+    columns = shown.columns
     tallest = max(len(c.shown) for c in columns)
     height = TOP + SPACING * max(tallest, 3) + BOTTOM
     width = max(560.0, 2 * SIDE + (190.0 if len(columns) < 6 else 130.0) * (len(columns) - 1))
@@ -28,17 +29,15 @@ def network(report: Report) -> Markup:
         for c in columns
         for row, unit in enumerate(c.shown)
     }
-    dead = {(layer.name, i) for layer in report.layers for i in range(len(layer)) if layer.dead[i]}
-    parts: list[object] = [_lines(edges, at) for edges in report.picture.edges]
+    dead = {(layer.name, i) for layer in layers for i in range(len(layer)) if layer.dead[i]}
+    parts: list[object] = [_lines(edges, at) for edges in shown.edges]
     for column in columns:
         parts.append(_head(column, x[column.name]))
         parts += [_unit(column, row, at[column.name, unit], dead) for row, unit in enumerate(column.shown)]
         foot = f"up to {number(_largest(column), 2)}"
         parts.append(tag("text", foot, x=f"{x[column.name]:g}", y=f"{height - 14:g}", class_="soft"))
-    parts += _gap(report.picture, x, middle)
-    return picture(
-        "The network and the gradient at each unit", describe(report.picture), width, height, *parts, key="net"
-    )
+    parts += _gap(shown, x, middle)
+    return picture("The network and the gradient at each unit", describe(shown), width, height, *parts, key=f"{key}net")
 
 
 def describe(shown: Picture) -> str:

@@ -1,5 +1,7 @@
 """The tables of a report as rows of words, shared by all forms; the first row is the head."""
 
+from collections.abc import Sequence
+
 from everygrad.diagnose.units import counted
 from everygrad.report.picture import both_ends
 from everygrad.report.record import Report
@@ -15,9 +17,12 @@ MOST_NORMS = 12
 Rows = list[tuple[str, ...]]
 
 
-def title(report: Report) -> str:
-    """The report's title."""
-    return clean(report.title)
+def title(reports: Sequence[Report]) -> str:
+    """The title of one report, or of several networks side by side."""
+    if len(reports) == 1:
+        return clean(reports[0].title)
+    data = {report.data.name for report in reports if report.data is not None}
+    return f"Gradients of {len(reports)} networks" + (f" on {clean(data.pop())}" if len(data) == 1 else "")
 
 
 def check_sentence(report: Report) -> str:
@@ -57,8 +62,13 @@ def facts(report: Report) -> list[tuple[str, str]]:
             pairs.append(("Classes", f"{len(data.classes):,}: {some(data.classes)}"))
     pairs.append(("Network", clean(report.network, 300)))
     pairs.append(("Parameters", f"{report.parameters:,}, {clean(report.dtype)}, {clean(report.library)}"))
-    pairs.append(("Samples", f"{report.samples:,} in this report"))
-    pairs.append(("Loss", f"{number(report.loss, 6)} = {clean(report.loss_formula)}"))
+    if report.time:
+        steps = " and ".join(f"{n:,}" for n in dict.fromkeys(layer.steps for layer in report.time))
+        pairs.append(("Sequences", f"{report.samples:,} in this report, of {steps} steps"))
+    else:
+        pairs.append(("Samples", f"{report.samples:,} in this report"))
+    if report.loss is not None:
+        pairs.append(("Loss", f"{number(report.loss, 6)} = {clean(report.loss_formula)}"))
     if report.accuracy is not None:
         pairs.append(("Accuracy", f"{percent(report.accuracy)} of these samples"))
     if report.r_squared is not None:

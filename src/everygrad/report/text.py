@@ -1,4 +1,4 @@
-"""A report as plain text: the verdict, the table of all gradients, the units, the training."""
+"""A report as plain text: the verdict, time, the table of all gradients, the units, the training."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,37 @@ from everygrad.report.tables import (
     training_rows,
     unit_rows,
 )
+from everygrad.report.time_tables import FEW_STEPS, compared_rows, credit_rows, spectrum_rows, step_rows, time_rows
+from everygrad.report.words import clean
 
 
-def to_text(report: Report) -> str:
-    """The report for a terminal or a log: no escape sequences, numbers aligned on the right."""
+def to_text(report: Report, *others: Report) -> str:
+    """The report for a terminal or a log: no escape sequences, numbers aligned on the right.
+
+    With ``others`` what differs comes first, then each network.
+    """
+    reports = [report, *others]
+    parts = [] if not others else [_headed(title(reports), _table(compared_rows(reports)))]
+    for each in reports:
+        parts += _parts(each)
+    return "\n\n".join(parts) + "\n"
+
+
+def _parts(report: Report) -> list[str]:
     headline, advice, others = headlines(report)
     told = [" ".join(filter(None, [headline, advice])), check_sentence(report)]
     if report.check is not None and not report.check.ok:
         told.reverse()
-    parts = [_headed(title(report), [f"{report.level.upper()}: {told[0]}", told[1]])]
+    parts = [_headed(title([report]), [f"{report.level.upper()}: {told[0]}", told[1]])]
     if others:
         parts.append("\n".join(f"- {text}\n  {then}" for text, then in others))
     parts.append(_aligned(facts(report)))
+    for layer in report.time:
+        name = clean(layer.name)
+        parts.append(_headed(f"Over time, {name}", _table(step_rows(layer, FEW_STEPS))))
+        parts.append("\n".join(_table(time_rows(layer))))
+        parts.append("\n".join(_table(spectrum_rows(layer))))
+        parts += ["\n".join(_table(credit_rows(c))) for c in layer.credit]
     parts.append(_headed("All gradients", _table(gradient_rows(report))))
     for head, table in (("From layer to layer", flow_rows(report)), ("Activations", layer_rows(report))):
         if len(table) > 1:
@@ -38,7 +57,7 @@ def to_text(report: Report) -> str:
     epochs = training_rows(report)
     if len(epochs) > 1:
         parts.append(_headed("Training", _table(epochs)))
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
 def _headed(head: str, lines: Sequence[str]) -> str:
