@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+import everygrad as eg
 from everygrad.checks.tolerance import FRAMEWORK, assert_close
 from everygrad.errors import InputError, UnknownNameError
+from everygrad.graph.time import cell as time_cell
 from everygrad.graph.time import sweep
 from everygrad.through_time import Recurrence, truncated
 from everygrad.through_time import terms as term_loop
@@ -170,3 +172,14 @@ def test_as_text_and_as_json():
     }
     silent = truncated(Recurrence(c.run, {"h": np.zeros((3, 2, 3))}), windows=(1,))
     assert silent.as_dict()["biases"][0]["cosine"] is None
+
+
+def test_a_cell_without_parameters_has_nothing_to_truncate() -> None:
+    net = eg.graph(
+        lambda x: eg.ops.reduce(
+            eg.ops.sum(eg.ops.scan(time_cell(lambda x, s, p: eg.ops.tanh(s.h + x)), x, {}, {"h": 2}).end["h"])
+        ),
+        sequences="x",
+    )
+    with pytest.raises(InputError, match="no parameter whose gradient could be truncated"):
+        eg.through_time.truncated(eg.gradients(net, {}, np.ones((1, 3, 2))), windows=(1,))

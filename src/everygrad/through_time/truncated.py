@@ -96,6 +96,8 @@ def truncated(
     taus = tuple(sorted({int(w) for w in windows}))
     arriving = start.arriving()
     names = tuple(start.run.cell.parameters if wrt is None else wrt)
+    if not names:
+        raise InputError("there is no parameter whose gradient could be truncated: the cell has none, or wrt is empty")
     steps = Steps(start.run, wrt=names, ends=tuple(arriving))
     if scheme == "detach":
         found = _detached(steps, arriving, names, (*taus, 0), progress)

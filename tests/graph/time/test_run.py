@@ -92,6 +92,8 @@ def test_bad_cells_and_arguments_are_refused() -> None:
         cell(lambda x, s, p: 3.0)
     with pytest.raises(InputError, match="taken by name"):
         cell(lambda x, s, p: next(iter(p)))
+    with pytest.raises(InputError, match="'b' is a state or the input of the cell: give the parameter another name"):
+        cell(lambda x, s, p: (s.a + p.b, s.b), ("a", "b"))
     made = elman()
     given = arrays(made, steps=2, batch=1, inputs=1, units=1)
     with pytest.raises(InputError, match="at least one step"):

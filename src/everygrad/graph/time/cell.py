@@ -123,7 +123,13 @@ def cell(function: Callable[[Symbol, Any, Any], Any], states: Sequence[str] = ("
     x = builder.given("x", "data")
     before = {name: builder.given(name + PREVIOUS, "data") for name in names}
     given = Given(before.__getitem__, names, "state")
-    parameters = Given(lambda name: builder.given(name, "parameter"), None, "parameter")
+
+    def parameter(name: str) -> Symbol:
+        if name in (*names, *before, "x"):
+            raise InputError(f"{name!r} is a state or the input of the cell: give the parameter another name")
+        return builder.given(name, "parameter")
+
+    parameters = Given(parameter, None, "parameter")
     after = _after(function(x, given, parameters), names)
     for name, symbol in after.items():
         record = builder.nodes[symbol.position]
