@@ -3,34 +3,41 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# Three functions have the name of the room they live in (graph, paths, train). The rooms are imported
+# Four functions have the name of the room they live in (derive, graph, paths, train). The rooms are imported
 # here first, so that afterwards the function has the name: `eg.paths(...)`. `from everygrad.paths import`
 # finds the room all the same.
 from everygrad import errors
 from everygrad.backprop import Gradients, Trace, backward, contributions, forward, gradients, jacobian
+from everygrad.derive import derive
 from everygrad.graph import Graph, Operation, graph, ops
-from everygrad.networks import FeedForward, GraphNetwork
+from everygrad.networks import GRU, LSTM, Cell, Elman, FeedForward, GraphNetwork, Recurrent, unroll
 from everygrad.paths import paths
 from everygrad.train import train
 from everygrad.version import __version__
 
 if TYPE_CHECKING:
-    from everygrad import diagnose, report
-    from everygrad.adapters import from_sklearn, from_torch
+    from everygrad import diagnose, report, through_time
+    from everygrad.adapters import from_sklearn, from_torch, watch
     from everygrad.checks import check
     from everygrad.files import load, save
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "Cell",
+    "Elman",
     "FeedForward",
     "Gradients",
     "Graph",
     "GraphNetwork",
     "Operation",
+    "Recurrent",
     "Trace",
     "__version__",
     "backward",
     "check",
     "contributions",
+    "derive",
     "diagnose",
     "errors",
     "forward",
@@ -44,7 +51,10 @@ __all__ = [
     "paths",
     "report",
     "save",
+    "through_time",
     "train",
+    "unroll",
+    "watch",
 ]
 
 _AT_FIRST_USE = {
@@ -55,6 +65,8 @@ _AT_FIRST_USE = {
     "load": "everygrad.files",
     "report": "everygrad",
     "save": "everygrad.files",
+    "through_time": "everygrad",
+    "watch": "everygrad.adapters",
 }
 """Name -> the module it is found in: loaded when first asked for, to keep `import everygrad` quick."""
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)\n```", README, flags=re.DOTALL)
@@ -16,16 +18,28 @@ def without_rounding(text):
     return re.sub(r"largest error \(rounding\) \(\w+\)", "largest error (rounding)", text)
 
 
-def test_the_example_prints_what_the_readme_shows():
-    (first, code), (second, shown) = BLOCKS[:2]
+@pytest.mark.parametrize("place", [0, 2], ids=["an LSTM watched", "a network of ours"])
+def test_an_example_prints_what_the_readme_shows(place):
+    (first, code), (second, shown) = BLOCKS[place : place + 2]
     assert (first, second) == ("python", "text")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert without_rounding(run.stdout.rstrip()) == without_rounding(shown)
     assert run.stderr == ""
 
 
+def test_the_recurrent_lines_work():
+    code = (
+        "import numpy as np\nimport everygrad as eg\nrng = np.random.default_rng(0)\n"
+        "x, y = rng.normal(size=(2, 5, 8)), np.array([3, 1])\n"
+    )
+    first, rest = BLOCKS[5][1].split("\n", 1)
+    code += f"{first}\nparams = net.init(0)\n{rest}\nprint(g['f'].shape, g.direct['h'].shape)\n"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "(2, 5, 32) (2, 5, 32)\n"
+
+
 def test_the_graph_from_a_function_works():
-    code = BLOCKS[2][1] + (
+    code = BLOCKS[4][1] + (
         "\nimport numpy as np\nx = np.ones((2, 3))\n"
         "params = {'W1': np.ones((4, 3)), 'b1': np.ones(4), 'W2': np.ones((3, 4))}\n"
         "assert eg.check(net, params, x, 0 * x).ok\nprint(list(eg.gradients(net, params, x, x)))\n"
@@ -36,7 +50,7 @@ def test_the_graph_from_a_function_works():
 
 
 def test_the_command_prints_what_the_readme_shows():
-    kind, text = BLOCKS[3]
+    kind, text = BLOCKS[6]
     assert kind == "console"
     command, shown = text.split("\n", 1)
     formula = re.findall(r'"(.*?)"', command)[0]

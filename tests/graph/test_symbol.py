@@ -331,9 +331,9 @@ def test_ten_thousand_nodes():
 def test_sequences_have_a_time_axis() -> None:
     g = graph(lambda x, y, *, W: ops.squared_error(ops.mean_over_time(W @ x), y), sequences="x")
     assert [g.by_name[name].lead for name in ("x", "y", "W")] == [2, 1, 0]
+
+    def f(x, *, W):
+        return W @ x
+
     with pytest.raises(InputError, match=r"^sequences \['z'\] are not arguments of f$"):
-
-        def f(x, *, W):
-            return W @ x
-
         graph(f, sequences=["z"])
