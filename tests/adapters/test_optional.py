@@ -32,7 +32,7 @@ def test_what_is_not_installed_is_named():
         "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
         "sys.meta_path.insert(0, Missing())\n"
         "import everygrad.adapters as a\n"
-        "for name in ('from_torch', 'from_sklearn'):\n"
+        "for name in ('from_torch', 'from_sklearn', 'watch'):\n"
         "    try:\n"
         "        getattr(a, name)\n"
         "    except ModuleNotFoundError as error:\n"
@@ -45,5 +45,6 @@ def test_what_is_not_installed_is_named():
     assert lines == [
         "from_torch needs torch, which is not installed: pip install 'everygrad[torch]'",
         "from_sklearn needs sklearn, which is not installed: pip install 'everygrad[sklearn]'",
+        "watch needs torch, which is not installed: pip install 'everygrad[torch]'",
         "module 'everygrad.adapters' has no attribute 'from_keras'",
     ]

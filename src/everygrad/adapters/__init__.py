@@ -1,5 +1,7 @@
 """Models from elsewhere: ``from_torch(module)`` and ``from_sklearn(estimator)`` give (network, parameters).
 
+``watch(module)`` looks into a model of torch while it stays what it is.
+
 Each library is loaded when its adapter is asked for, not before.
 """
 
@@ -9,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from everygrad.adapters.scikit import from_sklearn
     from everygrad.adapters.torch_module import from_torch
+    from everygrad.adapters.torch_watch import watch
 
-__all__ = ["from_sklearn", "from_torch"]
+__all__ = ["from_sklearn", "from_torch", "watch"]
 
-_HOMES = {"from_sklearn": "everygrad.adapters.scikit", "from_torch": "everygrad.adapters.torch_module"}
-_LIBRARIES = {"from_sklearn": "sklearn", "from_torch": "torch"}  # each is also the name of the extra
+_HOMES = {
+    "from_sklearn": "everygrad.adapters.scikit",
+    "from_torch": "everygrad.adapters.torch_module",
+    "watch": "everygrad.adapters.torch_watch",
+}
+_LIBRARIES = {"from_sklearn": "sklearn", "from_torch": "torch", "watch": "torch"}  # each is also the name of the extra
 
 
 def __getattr__(name: str) -> Any:

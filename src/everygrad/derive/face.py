@@ -1,13 +1,15 @@
 """The public face: ``eg.derive``."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from everygrad.backprop.forward import Network
-from everygrad.derive.records import Derivation
 from everygrad.engines import Array
 from everygrad.errors import InputError
 from everygrad.graph import Graph
+
+if TYPE_CHECKING:
+    from everygrad.derive.records import Derivation
 
 
 def derive(
@@ -23,7 +25,7 @@ def derive(
     samples: int = 1,
     steps: int = 3,
     **named: Any,
-) -> Derivation:
+) -> "Derivation":
     """The written derivation of a gradient: formula, numbers and check. ``print(eg.derive(net, "h1[3]"))``.
 
     ::
