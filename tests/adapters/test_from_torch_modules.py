@@ -30,6 +30,7 @@ class Parts(nn.Module):
         self.pixels = nn.Linear(12, K)
         self.rectify = nn.ReLU(inplace=True)
         self.gain = nn.Parameter(torch.linspace(0.5, 1.5, H))
+        self.mix = nn.Parameter(torch.tensor(0.3))
         self.register_buffer("scale", torch.tensor(0.7))
 
 
@@ -278,6 +279,13 @@ def own_parameters_and_constants(self, x):
 
 
 @case()
+def functions_of_own_parameters(self, x):
+    keep = torch.sigmoid(self.mix)
+    h = keep * self.lstm(x)[0] + (1 - keep) * torch.tanh(self.up(x)) / self.gain.exp()
+    return self.read(h[:, -1] * self.mix)
+
+
+@case()
 def own_matrix(self, x):
     return self.lstm(x)[0][:, -1] @ self.read.weight.T + self.read.bias
 
@@ -303,6 +311,16 @@ def a_series_of_numbers(self, x):
 def a_series_by_none(self, x):
     x = x[:, :, None]
     return self.read(self.lstm(torch.cat([x, x.square(), x.exp()], -1))[0][:, -1])
+
+
+@case("bit")
+def features_before_time(self, x):
+    return self.read(self.lstm(x.permute(0, 2, 1))[0][:, -1])
+
+
+@case("channel")
+def images_of_one_channel(self, x):
+    return self.read(self.lstm(x.squeeze(1))[0][:, -1])
 
 
 @case("bi")
@@ -394,8 +412,10 @@ def inputs(kind):
     turned = lambda v: v.transpose(0, 1)  # noqa: E731
     if kind == "image":
         return torch.randn(B, 3, 4).double(), same, same
-    if kind == "image_rows":
+    if kind in ("image_rows", "channel"):
         return torch.randn(B, 4, 3).double(), lambda v: v[:, None], same
+    if kind == "bit":
+        return torch.randn(B, T, D).double(), lambda v: v.transpose(1, 2), same
     if kind == "bt_float":
         return torch.randn(B, T).double(), same, same
     if kind == "bi":

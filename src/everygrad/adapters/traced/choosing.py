@@ -1,6 +1,7 @@
 """The axes of the inputs: as the user says, or the first that fit what the module does with them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
 
@@ -14,40 +15,42 @@ from everygrad.graph.elementwise import Elementwise
 from everygrad.graph.losses import Loss
 from everygrad.networks import FeedForward, GraphNetwork
 
-ORDER = ("b*", "bi", "b", "bti", "tbi", "bt", "tb")
+_PLAIN = ("b*", "bi", "b")
+_OVER_TIME = ("bti", "tbi", "bt", "tb", "bit", "b1ti")
+ORDER = (*_PLAIN, *_OVER_TIME)
 """What is tried: without time first, then with it; in a model with recurrent modules the other way round."""
-_RECURRENT = ("bti", "tbi", "bt", "tb", "b*", "bi", "b")
-_TIME_FIRST = ("tbi", "bti", "tb", "bt", "b*", "bi", "b")
 
-MANY = 3
-"""Inputs up to which each may have axes of its own; beyond, all are tried alike."""
+_COMMON = ("b*", "bti", "bi", "tbi", "bt", "b", "bit", "tb", "b1ti")
+_TOKENS = ("b", "bt", "tb")
+MOST = 800
+"""How many combinations are tried at most: with several inputs, the commoner axes of each."""
 
 
 def choose(reader: Reader, axes: str | Sequence[str] | None) -> tuple[Reading, str]:
     """The first reading without a problem, or the one that gets furthest; and in words, how the inputs were read."""
     names = [str(node.target) for node in reader.open]
-    best: tuple[Reading, dict[str, str]] | None = None
-    firsts = reader.batch_firsts
-    order = ORDER if not firsts else _RECURRENT if any(firsts) else _TIME_FIRST
-    for letters in _ways(names, axes, order):
-        given = dict(zip(names, letters, strict=True))
-        reading = reader.read(given)
-        if best is None or reading.lost < best[0].lost:
-            best = reading, given
-        if not reading.problems:
+    best: Reading | None = None
+    chosen: Sequence[str] = ()
+    for way in [_asked(names, axes)] if axes is not None else _ways(reader):
+        reading = reader.read(dict(zip(names, way, strict=True)))
+        if best is None or reading.lost < best.lost or not reading.problems:
+            best, chosen = reading, way
+        if not best.problems:
             break
     assert best is not None  # there is always one way
-    letters = tuple(best[1].values())
-    return best[0], f"read with axes={(letters[0] if len(letters) == 1 else letters)!r}"
+    return best, f"read with axes={(chosen[0] if len(chosen) == 1 else tuple(chosen))!r}"
 
 
-def _ways(names: Sequence[str], axes: str | Sequence[str] | None, order: Sequence[str]) -> Iterator[Sequence[str]]:
-    if axes is not None:
-        yield _asked(names, axes)
-    elif len(names) > MANY:
-        yield from ([letters] * len(names) for letters in order)
-    else:
-        yield from sorted(product(order, repeat=len(names)), key=lambda way: sum(map(order.index, way)))
+def _ways(reader: Reader) -> list[tuple[str, ...]]:
+    """The letters of all inputs, the more usual first."""
+    firsts = reader.batch_firsts
+    order = list((*_OVER_TIME, *_PLAIN) if firsts else ORDER)
+    if firsts and not any(firsts):
+        order[:2] = order[1::-1]
+    many = len(reader.open)
+    each = next(k for k in range(len(ORDER), 1, -1) if k == 2 or k**many <= MOST)
+    lists = [_TOKENS if tokens else _COMMON[:each] for tokens in reader.tokens]
+    return sorted(product(*lists), key=lambda way: sum(map(order.index, way)))
 
 
 def _asked(names: Sequence[str], axes: str | Sequence[str]) -> Sequence[str]:
@@ -55,14 +58,9 @@ def _asked(names: Sequence[str], axes: str | Sequence[str]) -> Sequence[str]:
     if len(given) != len(names):
         raise InputError(f"axes={axes!r}: the model has {len(names)} inputs, {', '.join(names)}: give one for each")
     for letters in given:
-        known = letters == "b*" or (
-            isinstance(letters, str)
-            and "b" in letters
-            and set(letters) <= set(AXES)
-            and len(set(letters)) == len(letters)
-            and "i" not in letters[:-1]
-        )
-        if not known:
+        counts = Counter(letters) if isinstance(letters, str) else Counter()
+        fits = counts["b"] == 1 and set(counts) <= set(AXES) and all(counts[k] <= 1 for k in "ti")
+        if letters != "b*" and not fits:
             raise InputError(f"axes={letters!r}: expected one of {', '.join(ORDER)}: batch, time, input features")
     return given
 

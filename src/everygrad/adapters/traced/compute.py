@@ -7,7 +7,7 @@ from everygrad.adapters.torch_parts import softplus_fits
 from everygrad.adapters.traced import arithmetic, shaping
 from everygrad.adapters.traced.building import Building
 from everygrad.adapters.traced.modules import embedded
-from everygrad.adapters.traced.values import Held, Refused, Size, Value
+from everygrad.adapters.traced.values import Held, Refused, Size, Value, what_is
 from everygrad.graph.arithmetic import Add, Divide, Multiply, Subtract
 from everygrad.graph.elementwise import Elementwise
 
@@ -22,10 +22,11 @@ def activation(rule: str) -> Callable[..., Value]:
 
 
 def elementwise(building: Building, x: Any, operation: Elementwise) -> Value:
-    """g(x) of a tensor that depends on the data."""
-    if not isinstance(x, Value):
-        raise Refused("it takes a tensor that depends on the data")
-    return arithmetic.elementwise(building, x, operation)
+    """g(x) of a tensor that depends on the data, or of a parameter."""
+    operand = x if isinstance(x, Value) else arithmetic.as_operand(building, x)
+    if not isinstance(operand, Value):
+        raise Refused(f"it takes a tensor that depends on the data, or a parameter, got {what_is(x)}")
+    return arithmetic.elementwise(building, operand, operation)
 
 
 def gelu(building: Building, x: Any, approximate: str = "none") -> Value:

@@ -23,7 +23,6 @@ from everygrad.adapters.traced.values import (
     Value,
     array_of,
     described,
-    single,
     what_is,
 )
 from everygrad.errors import EverygradError
@@ -32,7 +31,7 @@ from everygrad.graph import Symbol
 NOTHING = object()
 """What stands for the result of what was refused: its users are not reported again."""
 
-AXES = {"b": BATCH, "t": TIME, "i": Axis("features")}
+AXES = {"b": BATCH, "t": TIME, "i": Axis("features"), "1": Axis("stack", 1)}
 """The letters of ``axes=``; ``"b*"`` is (batch, any axes of features)."""
 
 
@@ -75,6 +74,12 @@ class Reader:
     def open(self) -> list[fx.Node]:
         """The inputs whose axes do not follow from their use."""
         return [node for node in self.inputs if node not in self.states]
+
+    @property
+    def tokens(self) -> list[bool]:
+        """Whether each open input is used as tokens, by an Embedding."""
+        modules = [[self.modules.get(str(user.target)) for user in node.users] for node in self.open]
+        return [any(m is not None and known_kind(m) is nn.Embedding for m in found) for found in modules]
 
     @property
     def batch_firsts(self) -> list[bool]:
@@ -155,7 +160,7 @@ class Reader:
             name = "x"
         found = (BATCH, ANYTHING) if letters == "b*" else tuple(AXES[letter] for letter in letters)
         symbol = given(self._building.name(name), "data", lead=2 if "t" in letters else 1)
-        return single(symbol, *found, raw=not letters.endswith(("i", "*")))
+        return Value(array_of([symbol], (1,) * letters.count("1")), found, raw=not {"i", "*"} & set(letters))
 
     def _output(self, result: Any) -> Any:
         """The prediction: the first of several results."""

@@ -119,7 +119,9 @@ def _initial(building: Building, s: Setting, hx: Any) -> list[dict[str, Symbol] 
     count = s.layers * s.directions
     given = hx if isinstance(hx, tuple | list) else (hx,) * len(s.state_names) if hx is None else (hx,)
     if len(given) != len(s.state_names):
-        raise Refused(f"its initial states are {len(s.state_names)}: {', '.join(f'{n}_0' for n in s.state_names)}")
+        names = ", ".join(f"{n}_0" for n in s.state_names)
+        text = f"its initial states are {len(s.state_names)}: give ({names}), each by itself an argument of forward"
+        raise Refused(text)
     sizes = {"h": s.outputs, "c": s.units}
     states = {n: _begin(v, f"{n}_0", count, sizes[n]) for n, v in zip(s.state_names, given, strict=True)}
     if all(v is None for v in states.values()):
