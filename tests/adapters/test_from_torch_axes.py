@@ -137,8 +137,9 @@ def program(seed):
             continue
         steps.append(step)
         shape = tuple(pool[-1].shape)
+        samples = len(shape) == 2 and shape[0] == B
         sequence = len(shape) == 3 and shape[:2] in ((B, T), (T, B))
-        if len(steps) >= 3 and (sequence or (len(shape) == 2 and shape[0] == B and shape[1] != T)):
+        if len(steps) >= 3 and (samples or sequence) and shape[-1] not in (B, T):  # else its axes could be others
             break
     else:
         return None

@@ -28,6 +28,7 @@ class Parts(nn.Module):
         self.table = nn.Embedding(V, D)
         self.read, self.read8, self.deep, self.up = (nn.Linear(n, m) for n, m in ((H, K), (2 * H, K), (H, H), (D, H)))
         self.pixels = nn.Linear(12, K)
+        self.flat = nn.Sequential(nn.Flatten(), nn.Identity())
         self.rectify = nn.ReLU(inplace=True)
         self.gain = nn.Parameter(torch.linspace(0.5, 1.5, H))
         self.mix = nn.Parameter(torch.tensor(0.3))
@@ -78,7 +79,7 @@ def last_state(self, x):
 @case()
 def states_squeezed(self, x):
     _, (h, c) = self.lstm(x)
-    return self.read(h.squeeze(0) + c.squeeze())
+    return self.read(h.squeeze(0) + c.squeeze().squeeze(0))
 
 
 @case("tbi")
@@ -158,6 +159,11 @@ def states_in_a_row(self, x):
 def states_in_a_row_by_transpose(self, x):
     h = self.gru(x)[1]
     return self.read8(h[:2].transpose(0, 1).flatten(start_dim=1))
+
+
+@case()
+def states_flattened_by_a_module(self, x):
+    return self.read8(self.flat(self.gru(x)[1][1:3].transpose(0, 1)))
 
 
 @case()

@@ -231,6 +231,18 @@ def last_step_and_all_steps(self, x):
     return self.read((h[:, -1, :2] + h.transpose(0, 1)).mean(0))  # here
 
 
+@refused("mul: it joins tensors (batch, 4 features, 1) and (batch, 1, 4 features): give both the same axes")
+def each_feature_with_each(self, x):
+    h = self.lstm(x)[0][:, -1]
+    return self.read((h.unsqueeze(2) * h.unsqueeze(1))[..., 0])  # here
+
+
+@refused("mul: it joins tensors (batch, 1, 4 features) and (batch, 4 features): give both the same axes")
+def each_sample_with_each(self, x):
+    h = self.lstm(x)[0][:, -1]
+    return self.read((h[:, None] * h)[:, 0])  # here
+
+
 @refused("add joins a quantity of each sample with one of each sample and step")
 def one_state_for_all_steps(self, x):
     out, (h, _) = self.lstm(x)

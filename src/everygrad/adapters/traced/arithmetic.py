@@ -77,15 +77,15 @@ def binary(building: Building, operation: Operation, x: Any, y: Any) -> Value:
 
 def _joined(u: Value, v: Value) -> tuple[Axis, ...]:
     """The axes of the result, side by side from the last on."""
-    axes = []
-    for p, q in zip_longest(reversed(u.axes), reversed(v.axes)):
-        if q is None or (p is not None and _fits(p, q)):
-            axes.append(p)
-        elif p is None or _fits(q, p):
-            axes.append(q)
-        else:
-            raise Refused(f"it joins tensors {described(u.axes)} and {described(v.axes)}: give both the same axes")
-    return tuple(axes[::-1])
+    axes: list[Axis] = []
+    fits = True
+    for p, q in zip_longest(reversed(u.axes), reversed(v.axes), fillvalue=Axis("stack", 1)):
+        fits = fits and (_fits(p, q) or _fits(q, p))
+        axes.append(p if _fits(p, q) else q)
+    own = [part for axis in axes if axis.kind != "stack" for part in axis.kind.split(" x ")]
+    if not fits or len(set(own)) < len(own):  # twice the samples, say: each with each
+        raise Refused(f"it joins tensors {described(u.axes)} and {described(v.axes)}: give both the same axes")
+    return tuple(reversed(axes))
 
 
 def _fits(axis: Axis, other: Axis) -> bool:

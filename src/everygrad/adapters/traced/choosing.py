@@ -17,6 +17,7 @@ from everygrad.networks import FeedForward, GraphNetwork
 
 _PLAIN = ("b*", "bi", "b")
 _OVER_TIME = ("bti", "tbi", "bt", "tb", "bit", "b1ti")
+_TIME_FIRST = ("tbi", "bti", "tb", "bt", "bit", "b1ti")
 ORDER = (*_PLAIN, *_OVER_TIME)
 """What is tried: without time first, then with it; in a model with recurrent modules the other way round."""
 
@@ -44,9 +45,7 @@ def choose(reader: Reader, axes: str | Sequence[str] | None) -> tuple[Reading, s
 def _ways(reader: Reader) -> list[tuple[str, ...]]:
     """The letters of all inputs, the more usual first."""
     firsts = reader.batch_firsts
-    order = list((*_OVER_TIME, *_PLAIN) if firsts else ORDER)
-    if firsts and not any(firsts):
-        order[:2] = order[1::-1]
+    order = ORDER if not firsts else (*_OVER_TIME, *_PLAIN) if any(firsts) else (*_TIME_FIRST, *_PLAIN)
     many = len(reader.open)
     each = next(k for k in range(len(ORDER), 1, -1) if k == 2 or k**many <= MOST)
     lists = [_TOKENS if tokens else _COMMON[:each] for tokens in reader.tokens]

@@ -10,10 +10,10 @@ from everygrad.adapters.traced.building import Building
 from everygrad.adapters.traced.values import (
     BATCH,
     UNKNOWN_AXES,
+    Detail,
     Held,
     OpenShape,
     Refused,
-    Setting,
     Value,
     Zeros,
     size_of,
@@ -131,7 +131,7 @@ def attribute(building: Building, x: Any, name: str) -> Any:
     if name == "shape":
         return size(building, x)
     if name in ("device", "dtype"):
-        return Setting(name)
+        return Detail(name)
     if name == "ndim" and isinstance(x, Value):
         return rank(building, x)
     if name in ("T", "mT"):

@@ -41,19 +41,18 @@ def unsqueezed(building: Building, x: Value, dim: int) -> Value:
 
 
 def squeezed(x: Value, dim: int | None) -> Value:
-    """Without an axis of one; batch and time are never one here."""
+    """Without an axis of one, or all of them. Samples and steps are taken to be several: then torch leaves them."""
     if dim is None:
-        dims = [i for i, axis in enumerate(x.axes) if axis.size == 1]
-        for i in reversed(dims):
+        for i in reversed([i for i, axis in enumerate(x.axes) if axis.size == 1]):
             x = squeezed(x, i)
         return x
     at = x.dim(dim)
-    axis = x.axes[at]
-    if axis.kind not in ("stack", "features") or axis.size is None:
+    axis, rest = x.axes[at], (*x.axes[:at], *x.axes[at + 1 :])
+    if axis.kind in ("features", "anything") and axis.size is None:
         raise Refused(f"it would remove the axis {axis} of {described(x.axes)} if that were of size one")
     if axis.size != 1:
         return x
-    return replace(_without_stack(x, at, 0) if axis.kind == "stack" else x, axes=(*x.axes[:at], *x.axes[at + 1 :]))
+    return replace(_without_stack(x, at, 0) if axis.kind == "stack" else x, axes=rest)
 
 
 def _without_stack(x: Value, at: int, index: int) -> Value:

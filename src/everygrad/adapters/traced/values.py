@@ -165,14 +165,14 @@ def what_is(given: object) -> str:
         Held: "a tensor that the module holds",
         Zeros: "zeros",
         Size: "a size",
-        Setting: "a device or dtype",
+        Detail: "a device or dtype",
     }
     return words.get(type(given), "nothing" if given is None else f"a {type(given).__name__}")
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Setting:
+class Detail:
     """What does not matter for the numbers: a device, or a dtype."""
 
     what: str
