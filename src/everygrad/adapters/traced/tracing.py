@@ -208,6 +208,6 @@ def _unseen(frames: list[FrameType]) -> Iterator[str]:
         yield "under torch.no_grad(), which stops the gradient: here it is not stopped, leave it out"
     if any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda")):
         yield "under torch.autocast, which changes the dtype: leave it out"
-    apply = torch.autograd.Function.apply
-    if any(frame.f_code is getattr(apply, "__func__", apply).__code__ for frame in frames):
+    apply = getattr(torch.autograd.Function.apply, "__func__", None)
+    if any(frame.f_code is getattr(apply, "__code__", None) for frame in frames):
         yield "in a torch.autograd.Function, whose backward may be another one: write it with torch's functions"
