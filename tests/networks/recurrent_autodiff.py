@@ -78,15 +78,8 @@ class Complex:
     }
 
 
-class Torch:
-    sigmoid = staticmethod(torch.sigmoid)
-    tanh = staticmethod(torch.tanh)
-    where = staticmethod(torch.where)
-    asarray = staticmethod(torch.as_tensor)
-
-    @staticmethod
-    def join(parts: Sequence[Array]) -> Array:
-        return torch.cat(list(parts), -1)
+class Plain:
+    """What torch and JAX write alike."""
 
     @staticmethod
     def product(x: Array, W: Array) -> Array:
@@ -99,6 +92,17 @@ class Torch:
     @staticmethod
     def rows(E: Array, tokens: Array) -> Array:
         return E[tokens]
+
+
+class Torch(Plain):
+    sigmoid = staticmethod(torch.sigmoid)
+    tanh = staticmethod(torch.tanh)
+    where = staticmethod(torch.where)
+    asarray = staticmethod(torch.as_tensor)
+
+    @staticmethod
+    def join(parts: Sequence[Array]) -> Array:
+        return torch.cat(list(parts), -1)
 
     @staticmethod
     def log_softmax(z: Array) -> Array:
@@ -120,7 +124,7 @@ class Torch:
     }
 
 
-class Jax:
+class Jax(Plain):
     sigmoid = staticmethod(jax.nn.sigmoid)
     tanh = staticmethod(jnp.tanh)
     where = staticmethod(jnp.where)
@@ -129,18 +133,6 @@ class Jax:
     @staticmethod
     def join(parts: Sequence[Array]) -> Array:
         return jnp.concatenate(list(parts), -1)
-
-    @staticmethod
-    def product(x: Array, W: Array) -> Array:
-        return x @ W.T
-
-    @staticmethod
-    def bias(b: Array) -> Array:
-        return b
-
-    @staticmethod
-    def rows(E: Array, tokens: Array) -> Array:
-        return E[tokens]
 
     @staticmethod
     def log_softmax(z: Array) -> Array:

@@ -17,6 +17,7 @@ from everygrad.errors import UnsupportedError
 from tests.networks.recurrent_cases import Case, cases, drawn, made
 from tests.networks.recurrent_library import data, found, network
 from tests.networks.recurrent_oracle import plain_loops
+from tests.support.jaxpr_size import equations
 
 # ------------------------------------------------------------------------------------------------- libraries
 
@@ -111,19 +112,6 @@ def test_jax_differentiates_through_the_scan():
 
 
 # ------------------------------------------------------------------------------------- compiled once for any T
-
-
-def equations(jaxpr) -> int:
-    """How many operations are written down in a jaxpr, in those inside its loops too."""
-    return sum(1 + sum(equations(part) for part in inside(equation.params)) for equation in jaxpr.eqns)
-
-
-def inside(params):
-    for value in params.values():
-        for part in value if isinstance(value, tuple | list) else (value,):
-            part = getattr(part, "jaxpr", part)
-            if hasattr(part, "eqns"):
-                yield part
 
 
 @pytest.mark.parametrize("remember", ["all", "sqrt"])

@@ -16,6 +16,7 @@ from everygrad.checks.tolerance import FRAMEWORK, SINGLE, assert_close
 from everygrad.graph import ops
 from everygrad.graph.time import cell, run, sweep
 from everygrad.graph.time.segments import run_segments, sweep_segments
+from tests.support.jaxpr_size import equations
 from tests.through_time.programs import program
 from tests.through_time.test_any_cell import Numbers, numbers
 
@@ -130,19 +131,6 @@ def test_segments_in_which_a_sequence_has_no_step():
 def leaky(x, states, p):
     a = p.U @ x + p.W @ states.h
     return 0.5 * states.h + 0.5 * ops.tanh(a)
-
-
-def equations(jaxpr) -> int:
-    """How many operations are written down in a jaxpr, in those inside its loops too."""
-    return sum(1 + sum(equations(sub) for sub in inside(equation.params)) for equation in jaxpr.eqns)
-
-
-def inside(params):
-    for value in params.values():
-        for part in value if isinstance(value, tuple | list) else (value,):
-            part = getattr(part, "jaxpr", part)
-            if hasattr(part, "eqns"):
-                yield part
 
 
 @pytest.mark.parametrize("remember", ["all", "sqrt"])

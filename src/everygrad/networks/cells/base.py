@@ -1,7 +1,7 @@
 """What a recurrent network needs of a cell: its graph, the sizes of its states, the shapes of its parameters."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -78,3 +78,14 @@ class RecurrentCell(ABC):
             if any(name in made for name in node.inputs):
                 made.add(node.name)
         return frozenset(found)
+
+
+def gate_shapes(gates: Sequence[str], units: int, inputs: int, output: int, bias: bool) -> dict[str, Shape]:
+    """The shapes of U, b (if there is one) and W of each gate: a = U x + b + W h, ``output`` being the size of h."""
+    shapes: dict[str, Shape] = {}
+    for gate in gates:
+        shapes[f"U_{gate}"] = (units, inputs)
+        if bias:
+            shapes[f"b_{gate}"] = (units,)
+        shapes[f"W_{gate}"] = (units, output)
+    return shapes

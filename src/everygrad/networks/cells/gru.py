@@ -7,7 +7,7 @@ from typing import Any, Literal, final
 from everygrad.errors import all_mismatches
 from everygrad.graph import Shape, ops
 from everygrad.networks.arguments import count_problems
-from everygrad.networks.cells.base import RecurrentCell
+from everygrad.networks.cells.base import RecurrentCell, gate_shapes
 
 GATES = ("r", "z", "n")
 
@@ -58,12 +58,8 @@ class GRU(RecurrentCell):
 
     @property
     def shapes(self) -> Mapping[str, Shape]:
-        n, shapes = self.units, {}
-        for gate in GATES:
-            shapes[f"U_{gate}"] = (n, self.inputs)
-            if self.bias:
-                shapes[f"b_{gate}"] = (n,)
-            shapes[f"W_{gate}"] = (n, n)
+        n = self.units
+        shapes = gate_shapes(GATES, n, self.inputs, n, self.bias)
         return {**shapes, "b_hn": (n,)} if self.bias and self.reset == "after" else shapes
 
     def with_inputs(self, inputs: int) -> "GRU":

@@ -9,7 +9,7 @@ import numpy as np
 from everygrad.errors import all_mismatches
 from everygrad.graph import Shape, ops
 from everygrad.networks.arguments import count_problems, is_count
-from everygrad.networks.cells.base import RecurrentCell
+from everygrad.networks.cells.base import RecurrentCell, gate_shapes
 from everygrad.networks.initialise import Scheme
 
 GATES = ("i", "f", "g", "o")
@@ -64,13 +64,8 @@ class LSTM(RecurrentCell):
 
     @property
     def shapes(self) -> Mapping[str, Shape]:
-        n, shapes = self.units, {}
-        for gate in GATES:
-            shapes[f"U_{gate}"] = (n, self.inputs)
-            if self.bias:
-                shapes[f"b_{gate}"] = (n,)
-            shapes[f"W_{gate}"] = (n, self.output)
-        return shapes if self.projection is None else {**shapes, "R": (self.projection, n)}
+        shapes = gate_shapes(GATES, self.units, self.inputs, self.output, self.bias)
+        return shapes if self.projection is None else {**shapes, "R": (self.projection, self.units)}
 
     def with_inputs(self, inputs: int) -> "LSTM":
         return replace(self, inputs=inputs)
