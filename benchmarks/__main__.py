@@ -1,9 +1,12 @@
 """``make bench``: all gradients of networks against the matrix products alone and against rivals, in one process.
 
-``--quick`` takes about two minutes. Writes ``benchmarks/results.json`` and ``benchmarks/RESULTS.md``.
+``--quick`` takes less than two minutes and writes to the screen only. Otherwise ``benchmarks/results.json``,
+``benchmarks/RESULTS.md`` and the README's figures are written anew after each case, so nothing is lost when it is
+stopped; a case that is not measured this time keeps its row.
 """
 
 import argparse
+import datetime as dt
 import json
 import sys
 from collections.abc import Iterator
@@ -11,11 +14,14 @@ from pathlib import Path
 
 from benchmarks import feedforward, inside, recurrent
 from benchmarks.machine import machine
-from benchmarks.timing import Timing, Work, interleaved
+from benchmarks.peak import peaks
+from benchmarks.table import figures, markdown, merged, rows, write_readme
+from benchmarks.timing import Work, interleaved
 from everygrad.checks.tolerance import SINGLE, assert_close
 
 HERE = Path(__file__).parent
 OURS = "everygrad, all quantities"
+GROUPS = ("feedforward", "recurrent", "inside")
 
 
 def cases(only: str, quick: bool) -> Iterator[tuple[str, dict[str, Work]]]:
@@ -27,7 +33,7 @@ def cases(only: str, quick: bool) -> Iterator[tuple[str, dict[str, Work]]]:
             yield case.title, _compared({OURS: feedforward.ours(numbers)} | made)
     if "recurrent" in only:
         for cell in recurrent.GATES:
-            for size in recurrent.SIZES:
+            for size in recurrent.SIZES[: 1 if quick else None]:
                 problem = recurrent.problem(cell, size)
                 made = {name: make(problem) for name, make in recurrent.RIVALS.items()}
                 yield problem.title, _compared({OURS: recurrent.ours(problem)} | made)
@@ -44,52 +50,29 @@ def _compared(contenders: dict[str, Work]) -> dict[str, Work]:
     return contenders
 
 
-def rows(timings: dict[str, Timing]) -> list[dict[str, object]]:
-    """One row for each case and contender."""
-    table = []
-    for title, timing in timings.items():
-        own = next(iter(timing.milliseconds))
-        for name in timing.milliseconds:
-            low, middle, high = timing.ratio(own, name)
-            figures = {"best_ms": timing.best(name), "median_ms": timing.median(name)}
-            figures |= {"ours_over_this": middle, "lower_quartile": low, "upper_quartile": high}
-            row = {"case": title, "contender": name, "ours": name == own}
-            table.append({**row, "rounds": len(timing.milliseconds[name]), **figures})
-    return table
-
-
-def markdown(table: list[dict[str, object]], head: dict[str, str]) -> str:
-    """The table for people."""
-    lines = [f"- {name}: {text}" for name, text in head.items()]
-    lines += [
-        "",
-        "| case | contender | best, ms | median, ms | everygrad / this, median (quartiles) |",
-        "|---|---|--:|--:|--:|",
-    ]
-    for r in table:
-        ratio = f"{r['ours_over_this']:.2g} ({r['lower_quartile']:.2g} to {r['upper_quartile']:.2g})"
-        figures = f"{r['best_ms']:.3f} | {r['median_ms']:.3f} | {'' if r['ours'] else ratio}"
-        lines.append(f"| {r['case']} | {r['contender']} | {figures} |")
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     """Measure every case, print the table, write the files."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="about two minutes in all")
-    parser.add_argument("--seconds", type=float, help="per case (default 20, quick 4)")
-    parser.add_argument("--only", default="feedforward,recurrent,inside", help="groups: feedforward, recurrent, inside")
+    parser.add_argument("--quick", action="store_true", help="less than two minutes in all, nothing written")
+    parser.add_argument("--seconds", type=float, help="per case (default 20, quick 3)")
+    parser.add_argument("--only", default=",".join(GROUPS), help="groups: " + ", ".join(GROUPS))
     arguments = parser.parse_args()
-    seconds = arguments.seconds or (4.0 if arguments.quick else 20.0)
-    timings = {}
+    if unknown := set(arguments.only.split(",")) - set(GROUPS):
+        parser.error(f"--only: {', '.join(sorted(unknown))} is no group; known: {', '.join(GROUPS)}")
+    seconds = arguments.seconds or (3.0 if arguments.quick else 20.0)
+    stored = HERE / "results.json"
+    table = [] if arguments.quick or not stored.exists() else json.loads(stored.read_text("utf-8"))["rows"]
+    when, head = dt.datetime.now(dt.UTC).date().isoformat(), {}
     for title, contenders in cases(arguments.only, arguments.quick):
         print(f"{title} ...", file=sys.stderr, flush=True)
-        timings[title] = interleaved(contenders, seconds)
-    table, head = rows(timings), machine()
-    text = markdown(table, head)
-    print(text)
-    (HERE / "results.json").write_text(json.dumps({"machine": head, "rows": table}, indent=1) + "\n", "utf-8")
-    (HERE / "RESULTS.md").write_text(f"# Measured with `make bench`\n\n{text}", "utf-8")
+        timing = interleaved(contenders, seconds)
+        measured = {} if arguments.quick else peaks(title, list(contenders))
+        table, head = merged(table, rows(title, timing, when, measured)), machine()
+        if not arguments.quick:
+            stored.write_text(json.dumps({"machine": head, "rows": table}, indent=1) + "\n", "utf-8")
+            (HERE / "RESULTS.md").write_text(markdown(table, head), "utf-8")
+            write_readme(HERE.parent / "README.md", table, head)
+    print(figures(table, head) if arguments.quick else markdown(table, head))
 
 
 if __name__ == "__main__":

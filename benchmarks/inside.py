@@ -1,7 +1,6 @@
 """What lies inside a recurrence: ``eg.watch``, the sparse tensor, the credit table, against what else can be done."""
 
-import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -115,15 +114,6 @@ def torchlens(size: tuple[int, int, int, int]) -> dict[str, Work]:
         "everygrad, every state and gate": lambda: eg.gradients(p.net, p.params, p.x, p.y),
         "TorchLens, every state": logged,
     }
-
-
-def peak_bytes(work: Callable[[], Any]) -> int:
-    """The most memory that Python's allocators (NumPy's included) held during one call; torch and JAX are not seen."""
-    tracemalloc.start()
-    work()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
 
 
 def groups(quick: bool) -> Iterator[tuple[str, dict[str, Work]]]:

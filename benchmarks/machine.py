@@ -12,7 +12,7 @@ def machine() -> dict[str, str]:
 
     blas = [p for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
     kernels = {f"{p['internal_api']} {p.get('architecture', '')}, {p['num_threads']} threads" for p in blas}
-    libraries = ("numpy", "torch", "jax", "autograd")
+    libraries = ("numpy", "torch", "jax", "autograd", "torchlens")
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),

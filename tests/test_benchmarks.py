@@ -1,0 +1,60 @@
+"""The tables of ``make bench``: the README's figures are those that were measured."""
+
+import json
+from pathlib import Path
+
+from benchmarks.peak import peaks
+from benchmarks.table import figures, markdown, merged, number, rows, with_figures
+from benchmarks.timing import Timing, interleaved
+
+ROOT = Path(__file__).parents[1]
+
+
+def stored():
+    found = json.loads((ROOT / "benchmarks/results.json").read_text("utf-8"))
+    return found["rows"], found["machine"]
+
+
+def test_the_readme_has_the_figures_that_were_measured():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert with_figures(readme, figures(*stored())) == readme
+    assert markdown(*stored()) == (ROOT / "benchmarks/RESULTS.md").read_text("utf-8")
+
+
+def test_every_figure_is_in_the_table():
+    table, head = stored()
+    text = markdown(table, head)
+    for row in table:
+        line = next(x for x in text.splitlines() if x.startswith(f"| {row['case']} | {row['contender']} |"))
+        assert f"{row['best_ms']:.3f}" in line
+        assert row["ours"] or number(row["ours_over_this"]) in line
+
+
+def test_ratios_are_taken_round_by_round():
+    timing = Timing({"ours": (1.0, 2.0, 3.0, 4.0), "rival": (2.0, 2.0, 12.0, 16.0)})
+    ours, rival = rows("a case", timing, "2026-01-02", {"rival": 2**20})
+    assert (ours["ours"], ours["ours_over_this"], ours["best_ms"], ours["median_ms"]) == (True, 1.0, 1.0, 2.5)
+    assert (rival["ours"], rival["ours_over_this"], rival["rounds"]) == (False, 0.375, 4)
+    assert "1.0 MiB" in markdown([ours, rival], {"cores": "2"})
+
+
+def test_a_case_that_is_measured_again_takes_its_old_place():
+    old = [{"case": c, "contender": n, "x": 1} for c in "ab" for n in "pq"]
+    new = [{"case": "a", "contender": "p", "x": 2}, {"case": "c", "contender": "p", "x": 2}]
+    found = [(r["case"], r["contender"], r["x"]) for r in merged(old, new)]
+    assert found == [("a", "p", 2), ("b", "p", 1), ("b", "q", 1), ("c", "p", 2)]
+
+
+def test_every_contender_runs_once_in_each_round():
+    ran = []
+    timing = interleaved({name: lambda name=name: ran.append(name) for name in "ab"}, 0.01, at_least=0.0)
+    assert {name: len(times) for name, times in timing.milliseconds.items()} == {"a": 5, "b": 5} or len(ran) > 10
+    measured = ran[8:]  # three to warm up and one to see how long it takes, each
+    assert measured[:4] == ["a", "b", "b", "a"]
+
+
+def test_memory_of_the_structured_tensor_does_not_grow_with_its_cube():
+    found = peaks("the tensor of d = 128", ["everygrad, structured", "torch.func.jacrev"])
+    assert found["everygrad, structured"] < 2**20
+    assert found["torch.func.jacrev"] > 128**3 * 4 / 2  # some of it fits into what the process holds already
+    assert peaks("another case", ["anybody"]) == {}
