@@ -103,3 +103,9 @@ def tanh(a: np.ndarray) -> np.ndarray:
     """tanh(a) of a NumPy array."""
     room = _room(a, a, a.shape) if a.ndim else None
     return np.tanh(a) if room is None else np.tanh(a, out=room)
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array with arbitrary content, from the pool in use if there is one."""
+    pool = _in_use.get()
+    return np.empty(shape, dtype) if pool is None else pool.empty(shape, dtype)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from everygrad.engines import Array
-from everygrad.engines.loop import scan
+from everygrad.engines.loop import Reuse, scan
 from everygrad.graph.graph import Node
 from everygrad.graph.time.loop import MASK, stacked_weights
 from everygrad.graph.time.phases import Packed, Task, phases, singly
@@ -26,23 +26,28 @@ def backloop(run: Run, found: Arrays, final: Mapping[str, Array], terms: Terms) 
     kind, states, todo = run.kind, run.cell.states, phases(run.cell).loop
     looped = {node.name for node in singly(todo)}
     inside = looped | {previous for _, previous in states}
-    xs = {name: found[name] for name in inside if name in found}
+    xs = {name: g for name, g in found.items() if name in inside}
     if run.mask is not None:
         xs[MASK] = run.mask
-    work = [_work(terms, task, inside, xs) for task in reversed(todo)]
+    shared = {"zero": kind.zeros(())}
+    for task in singly(todo):
+        shared |= {n: run.values[n] for n in task.inputs if n in run.values and not run.over_time(n)}
+    work = [_work(terms, task, inside, xs, shared) for task in reversed(todo)]
     packed = [task for task in todo if isinstance(task, Packed)]
     hidden = {node.name for task in packed for node in task.nodes}
     same = _same(terms, looped, found)
-    shown = looped - hidden - set(same) - {same[name] for name in hidden if name in same}
+    left_out = hidden | same.keys() | {same[name] for name in hidden if name in same}
+    shown = [node.name for node in reversed(singly(todo)) if node.name not in left_out]
 
-    def body(later: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
-        g = {name: x[name] for name in inside if name in x}
+    def body(later: Arrays, now: Arrays, everywhere: Arrays) -> tuple[Arrays, Arrays]:
+        x = {**everywhere, **now}
+        g = {name: now[name] for name in inside if name in now}
         kept: Arrays = {}
         before: Arrays = {}
         for name, previous in states:
             arriving = later[previous]
             if run.mask is not None:  # where there is no step, the state was carried on, and so is its gradient
-                present, zero = x[MASK][..., None], kind.zeros(())
+                present, zero = x[MASK][..., None], x["zero"]
                 before[previous] = kind.xp.where(present, zero, arriving)
                 arriving = kind.xp.where(present, arriving, zero)
             if name in looped:
@@ -58,7 +63,8 @@ def backloop(run: Run, found: Arrays, final: Mapping[str, Array], terms: Terms) 
         return before, {**{name: g[name] for name in shown if name in g}, **kept}
 
     last = {p: final[n] if n in final else kind.zeros((run.batch, *run.shapes[n])) for n, p in states}
-    first, stacked = scan(body, last, xs, run.steps, reverse=True)
+    reuse = Reuse(run.cell.graph.memo, ("backward", frozenset(shown), run.mask is None))
+    first, stacked = scan(body, last, xs, run.steps, True, shared, reuse)
     for task in packed:
         if _joined(task) in stacked:
             terms.note(task, found, stacked[_joined(task)])
@@ -93,11 +99,11 @@ def _joined(task: Packed) -> str:
     return f"joined from {task.nodes[0].name}"
 
 
-def _work(terms: Terms, task: Task, inside: set[str], xs: Arrays) -> Work:
-    """A task's part of one step. What it needs of each step is added to ``xs``."""
+def _work(terms: Terms, task: Task, inside: set[str], xs: Arrays, shared: Arrays) -> Work:
+    """A task's part of one step. What it needs is added to ``xs``, or to ``shared`` if all steps have the same."""
     if isinstance(task, Packed):
-        return _packed_work(terms.run, task)
-    steps = [(name, _at_step(terms, task, slot, xs)) for slot, name in uses(terms.run, task) if name in inside]
+        return _packed_work(terms.run, task, shared)
+    steps = [(name, _at_step(terms, task, slot, xs, shared)) for slot, name in uses(terms.run, task) if name in inside]
 
     def work(g: Arrays, x: Arrays, kept: Arrays) -> None:
         if task.name in g:
@@ -107,27 +113,29 @@ def _work(terms: Terms, task: Task, inside: set[str], xs: Arrays) -> Work:
     return work
 
 
-def _packed_work(run: Run, task: Packed) -> Work:
-    W = stacked_weights(task, run.values)
-    key, names = _joined(task), [node.name for node in task.nodes]
+def _packed_work(run: Run, task: Packed, shared: Arrays) -> Work:
+    names, key = [node.name for node in task.nodes], _joined(task)
+    weights = f"weights of {names[0]}"
+    shared[weights] = stacked_weights(task, run.values)
+    shared |= {f"zeros for {name}": run.kind.zeros((run.batch, *run.shapes[name])) for name in names}
 
     def work(g: Arrays, x: Arrays, kept: Arrays) -> None:
         if any(name in g for name in names):
-            each = [g[n] if n in g else run.kind.zeros((run.batch, *run.shapes[n])) for n in names]
-            kept[key] = run.kind.xp.concat(each, axis=-1)
-            add(g, task.vector, kept[key] @ W)
+            each = [g[name] if name in g else x[f"zeros for {name}"] for name in names]
+            kept[key] = each[0] if len(each) == 1 else run.kind.xp.concat(each, axis=-1)
+            add(g, task.vector, kept[key] @ x[weights])
 
     return work
 
 
-def _at_step(terms: Terms, node: Node, slot: int, xs: Arrays) -> Step:
+def _at_step(terms: Terms, node: Node, slot: int, xs: Arrays, shared: Arrays) -> Step:
     """The pull of one local Jacobian at one step. Slopes are taken for all steps at once where that can be."""
     run, J = terms.run, terms.local(node.name, slot)
     if isinstance(J, Identity):
         return lambda g, x: g
     key = f"slope of {node.name} by input {slot}"
-    if isinstance(J, Diagonal) and J.batch == (run.steps, run.batch):
-        xs[key] = J.d
+    if isinstance(J, Diagonal) and J.batch in ((), (run.steps, run.batch)):
+        (xs if J.batch else shared)[key] = J.d
         return lambda g, x: g * x[key]
     if not J.batch:
         return lambda g, x: J.pull(g)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import accumulate, pairwise
 
 from everygrad.engines import Array, namespace
-from everygrad.engines.loop import Arrays, scan
+from everygrad.engines.loop import Arrays, Reuse, scan
 from everygrad.engines.pool import matmul
 from everygrad.graph.operation import Shape
 from everygrad.graph.time.cell import Cell
@@ -29,28 +29,32 @@ def loop(
     """
     xp = namespace(values[cell.input])
     looped = {node.name for node in singly(tasks)}
-    steps = [step_of(task, values, 0) for task in tasks]
     shared = {name: value for name, value in values.items() if not cell.graph.by_name[name].lead}
     read = {name for node in singly(tasks) for name in node.inputs} | {name for name, _ in cell.states}
     xs = {name: value for name, value in values.items() if name in read and name not in shared}
     if mask is not None:
         xs[MASK] = mask
+    given = [*((n, v.shape) for n, v in shared.items()), *((n, v.shape[2:]) for n, v in xs.items())]
+    known = cell.graph.memo.setdefault(("feature shapes in the loop", tuple(given)), {})
+    steps = [step_of(task, values, 0, shared) for task in tasks]
     # without a mask, what is carried is the new state itself
     carried = {previous: name for name, previous in cell.states if mask is not None or name not in looped}
-    keep = (looped & set(kept)) - set(carried.values())
+    keep = [node.name for node in singly(tasks) if node.name in kept and node.name not in carried.values()]
 
-    def body(before: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
-        now = {**shared, **x, **before}
+    def body(before: Arrays, x: Arrays, everywhere: Arrays) -> tuple[Arrays, Arrays]:
+        now = {**everywhere, **x, **before}
         for step in steps:
             step(now)
         after = {previous: now[name] for name, previous in cell.states}
         if mask is not None:
             after = {n: xp.where(x[MASK][..., None], s, before[n]) for n, s in after.items()}
-        if not shapes:
-            shapes.update({name: tuple(now[name].shape[1:]) for name in looped})
+        if not known:
+            known.update({name: tuple(now[name].shape[1:]) for name in looped})
         return after, {**{n: now[n] for n in keep}, **{p: after[p] for p in carried}}
 
-    last, stacked = scan(body, first, xs, values[cell.input].shape[0])
+    reuse = Reuse(cell.graph.memo, ("forward", frozenset(keep), mask is None))
+    last, stacked = scan(body, first, xs, values[cell.input].shape[0], False, shared, reuse)
+    shapes.update(known)
     values.update({name: stacked[name] for name in keep})
     for name, previous in cell.states:
         sequence = stacked[previous] if previous in carried else stacked[name]
@@ -61,17 +65,24 @@ def loop(
     return last
 
 
-def step_of(task: Task, given: Mapping[str, Array], extra: int) -> Callable[[Arrays], None]:
+def step_of(
+    task: Task, given: Mapping[str, Array], extra: int, shared: Arrays | None = None
+) -> Callable[[Arrays], None]:
     """A function that adds a task's values; ``extra`` leading axes (1 when all steps are taken at once).
 
-    ``given`` has the parameters: packed weights are joined here, once, not at each step.
+    ``given`` has the parameters: packed weights are joined here, once, not at each step. They are added to ``shared``,
+    from where the function reads them, unless that is None.
     """
     if isinstance(task, Packed):
         vector, names = task.vector, [node.name for node in task.nodes]
-        weights, sizes = stacked_weights(task, given).T, [given[name].shape[0] for name in task.weights]
+        key, sizes = f"weights of {names[0]}", [given[name].shape[0] for name in task.weights]
+        weights = {key: stacked_weights(task, given).T}
+        if shared is not None:
+            shared |= weights
 
         def packed(values: Arrays) -> None:
-            values.update(zip(names, divided(sizes, matmul(values[vector], weights)), strict=True))
+            W = values.get(key, weights[key])
+            values.update(zip(names, divided(sizes, matmul(values[vector], W)), strict=True))
 
         return packed
     assert task.operation is not None
@@ -87,10 +98,12 @@ def step_of(task: Task, given: Mapping[str, Array], extra: int) -> Callable[[Arr
 def divided(sizes: Iterable[int], whole: Array) -> list[Array]:
     """Views of consecutive parts of the last axis, of these sizes."""
     ends = list(accumulate(sizes, initial=0))
+    if len(ends) == 2:
+        return [whole]
     return [whole[..., start:stop] for start, stop in pairwise(ends)]
 
 
 def stacked_weights(task: Packed, values: Mapping[str, Array]) -> Array:
     """[W_i; W_f; ...], one below the other."""
     weights = [values[name] for name in task.weights]
-    return namespace(weights[0]).concat(weights, axis=0)
+    return weights[0] if len(weights) == 1 else namespace(weights[0]).concat(weights, axis=0)

@@ -11,7 +11,7 @@ from everygrad.graph.time.cell import Cell
 @final
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Products of several weight matrices with the same vector, done as one: [W_i; W_f; ...] h."""
+    """Products of weight matrices with the same vector, done as one: [W_i; W_f; ...] h."""
 
     nodes: tuple[Node, ...]
 
@@ -72,11 +72,11 @@ def _split(cell: Cell) -> Phases:
     before = [n for n in computed if n.name not in stateful]
     loop = [n for n in computed if n.name in stateful and n.name in needed]
     after = [n for n in computed if n.name in stateful and n.name not in needed]
-    return Phases(_packed(cell, before), _packed(cell, loop), _packed(cell, after))
+    return Phases(_packed(cell, before), _packed(cell, loop, 1), _packed(cell, after))
 
 
-def _packed(cell: Cell, nodes: list[Node]) -> tuple[Task, ...]:
-    """Join the products W h with the same h, at the place of the first of them."""
+def _packed(cell: Cell, nodes: list[Node], fewest: int = 2) -> tuple[Task, ...]:
+    """Join the products W h with the same h, at the place of the first of them, if there are as many as ``fewest``."""
     groups: dict[str, list[Node]] = {}
     for node in nodes:
         weight = node.inputs[1] if isinstance(node.operation, Affine) and len(node.inputs) == 2 else None
@@ -85,7 +85,7 @@ def _packed(cell: Cell, nodes: list[Node]) -> tuple[Task, ...]:
     tasks: list[Task] = []
     for node in nodes:
         group = groups.get(node.inputs[0], []) if node.inputs else []
-        if node not in group or len(group) == 1:
+        if node not in group or len(group) < fewest:
             tasks.append(node)
         elif node is group[0]:
             tasks.append(Packed(tuple(group)))

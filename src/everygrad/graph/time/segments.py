@@ -66,7 +66,7 @@ def run_segments(
     steps = x.shape[0]
     size = math.isqrt(steps - 1) + 1
 
-    def body(before: Arrays, part: Arrays) -> tuple[Arrays, Arrays]:
+    def body(before: Arrays, part: Arrays, _: Arrays) -> tuple[Arrays, Arrays]:
         ran = run_filled(cell, part[cell.input], before, parameters, part.get(MASK))
         kept = {_KEPT + name: ran.values[name] for name in wanted}
         return dict(ran.final), {**kept, **{_BEFORE + name: state for name, state in before.items()}}
@@ -92,7 +92,7 @@ def sweep_segments(ran: Segments, direct: Mapping[str, Array], final: Mapping[st
     parts = {_GIVEN + name: value for name, value in ran.given.items()}
     parts |= {_DIRECT + name: g for name, g in direct.items()}
 
-    def body(later: Arrays, part: Arrays) -> tuple[Arrays, Arrays]:
+    def body(later: Arrays, part: Arrays, _: Arrays) -> tuple[Arrays, Arrays]:
         before = {name: part[_BEFORE + name] for name, _ in cell.states}
         again = run_filled(cell, part[_GIVEN + cell.input], before, ran.parameters, part.get(_GIVEN + MASK))
         arriving = {name: part[_DIRECT + name] for name in direct}

@@ -64,7 +64,7 @@ class Terms:
                 self.run.kind.zeros((*lead, *self.run.shapes[node.name])) if g is None else g
                 for node, g in zip(task.nodes, each, strict=True)
             ]
-            self._joined[key] = each, self.run.kind.xp.concat(whole, axis=-1)
+            self._joined[key] = each, whole[0] if len(whole) == 1 else self.run.kind.xp.concat(whole, axis=-1)
         return self._joined[key][1]
 
     def note(self, task: Packed, found: Arrays, g: Array) -> None:

@@ -1,0 +1,1 @@
+"""What is done with NumPy arrays, written down once and run as straight-line code."""

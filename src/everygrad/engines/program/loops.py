@@ -1,0 +1,236 @@
+"""A loop over time as straight-line code: its body is recorded at one step, written as text, and run for all steps.
+
+Results of elementwise functions and products go where they are kept, or into memory that is used again at the next
+step, so that a step costs its arithmetic and little else. The text stands on NumPy alone.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, final
+
+import numpy as np
+
+from everygrad.engines.loop import Arrays, Body, Reuse
+from everygrad.engines.pool import empty
+from everygrad.engines.program.places import Memory, elementwise, live, shows
+from everygrad.engines.program.recorded import Call, NotRecordableError, Recorder, Value
+from everygrad.engines.program.text import expression, identifier, imports
+
+INDENT = "    "
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop that was recorded: its arrays by name, its lines, what it carries on and what it keeps."""
+
+    recorder: Recorder
+    xs: Mapping[str, Value]
+    carry: Mapping[str, Value]
+    shared: Mapping[str, Value]
+    carried: Mapping[str, Value]
+    kept: Mapping[str, Value]
+    calls: tuple[Call, ...]
+
+    @property
+    def constants(self) -> list[int]:
+        """The arrays that the body closed over, by their number."""
+        return [number for number in self.recorder.constants.values() if number in self.read]
+
+    @property
+    def read(self) -> set[int]:
+        """The numbers of the values that are read or returned."""
+        read = {value.number for call in self.calls for value in call.reads}
+        return read | {value.number for value in (*self.carried.values(), *self.kept.values())}
+
+    def example(self, value: Value) -> np.ndarray:
+        """What the array was at the step that was recorded."""
+        return self.recorder.examples[value.number]
+
+
+def record(body: Body, carry: Arrays, x: Arrays, shared: Mapping[str, Any]) -> Loop:
+    """Record a body at one step. Raises `NotRecordableError`, and whatever the body raises."""
+    recorder = Recorder()
+    given = [{name: recorder.given(value) for name, value in part.items()} for part in (x, carry, shared)]
+    after, kept = body(dict(given[1]), dict(given[0]), dict(given[2]))
+    values = [{name: recorder.value_of(v) for name, v in part.items()} for part in (*given, after, kept)]
+    for name, array in carry.items():
+        new = recorder.examples[values[3][name].number]
+        if new.shape != array.shape or new.dtype != array.dtype:
+            raise NotRecordableError(f"{name!r} changes its shape or dtype in a step")
+    x, carry, shared, carried, kept = values
+    calls = live(recorder.calls, [*carried.values(), *kept.values()])
+    return Loop(recorder, x, carry, shared, carried, kept, calls)
+
+
+def text_of(loop: Loop, name: str, reverse: bool = False) -> str:
+    """A function that runs the loop and returns what is carried after it.
+
+    Its arguments: the sequences, what is carried, the shared arrays that are read, the constants, and the arrays that
+    take what is kept, in this order.
+    """
+    lines = _Lines(loop, name)
+    over = {now: f"{whole}[::-1]" if reverse else whole for now, whole in lines.over().items()}
+    if not over:
+        raise NotRecordableError("nothing is read or kept at each step")
+    one, several = "for {} in {}:", "for {} in zip({}):"
+    turns = (several if len(over) > 1 else one).format(", ".join(over), ", ".join(over.values()))
+    inside = [*lines.memory.head, *lines.head, turns, *(INDENT + line for line in lines.lines)]
+    inside.append(f"return {', '.join(lines.carry.values())},")
+    head = f"def {name}({', '.join(lines.arguments)}):"
+    return "\n".join([head, *(INDENT + line for line in inside)]) + "\n"
+
+
+@final
+class _Lines:
+    """The lines of a body, and the names in them. What ends in ``_t`` is the part of this step."""
+
+    def __init__(self, loop: Loop, name: str) -> None:
+        self._loop, self._taken = loop, {name}
+        self.xs = self._identifiers(loop.xs)
+        self.carry = self._identifiers(loop.carry)
+        self._constants = {v.number: self._new(n) for n, v in loop.shared.items() if v.number in loop.read}
+        self._constants |= {number: self._new(f"constant_{i + 1}") for i, number in enumerate(loop.constants)}
+        self.kept = self._identifiers(loop.kept)
+        self.arguments = [*self.xs.values(), *self.carry.values(), *self._constants.values(), *self.kept.values()]
+        self._now = {n: self._new(f"{text}_t") for n, text in self.xs.items()}
+        self._places = {n: self._new(f"{text}_t") for n, text in self.kept.items()}
+        self._names = {v.number: self._now[n] for n, v in loop.xs.items()}
+        self._names |= {v.number: self.carry[n] for n, v in loop.carry.items()} | self._constants
+        kept: dict[int, str] = {}
+        for n, value in loop.kept.items():
+            if value.number not in self._names:
+                kept.setdefault(value.number, self._places[n])
+        self._parts: dict[str, tuple[str, slice]] = {}  # a name -> the place that it is a part of
+        joined = [call for call in loop.calls if self._joins(call, kept)]
+        self.memory = Memory(
+            loop.recorder, loop.calls, kept, [v for v in loop.carried.values() if v.number not in self._names]
+        )
+        self.head: list[str] = []
+        self.lines: list[str] = []
+        self._hoisted: dict[str, str] = {}
+        for i, call in enumerate(loop.calls):
+            if call in joined:
+                self._names[call.result.number] = kept[call.result.number]
+            else:
+                self._write(i, call)
+            self.memory.release(i, call)
+        self._finish()
+
+    def _new(self, name: str) -> str:
+        return identifier(name, self._taken)
+
+    def _identifiers(self, names: Mapping[str, Value]) -> dict[str, str]:
+        return {name: self._new(name) for name in names}
+
+    def name(self, value: Value) -> str:
+        """The variable that holds a value."""
+        return self._names[value.number]
+
+    def _joins(self, call: Call, kept: dict[int, str]) -> bool:
+        """Whether it joins results that can be written to their part of the whole at once; then they are."""
+        whole = call.result.number
+        if call.written not in ("concat", "concatenate") or whole not in kept:
+            return False
+        parts, axis = call.operands[0], dict(call.options).get("axis", 0)
+        made = {c.result.number for c in self._loop.calls if elementwise(c)}
+        numbers = [part.number for part in parts if isinstance(part, Value)]
+        alone = len(set(numbers)) == len(parts) and not set(numbers) & (kept.keys() | self._names.keys())
+        last = self._loop.example(call.result).ndim - 1
+        if not alone or not made.issuperset(numbers) or axis not in (-1, last):
+            return False
+        start = 0
+        for part in parts:
+            stop = start + self._loop.example(part).shape[-1]
+            kept[part.number] = self._new(f"{kept[whole]}_{start}_{stop}")
+            self._parts[kept[part.number]] = (kept[whole], slice(start, stop))
+            start = stop
+        return True
+
+    def _write(self, i: int, call: Call) -> None:
+        number = call.result.number
+        place = self.memory.place(i, call)
+        if place is not None:
+            self._names[number] = place
+            self.lines.append(expression(call, self.name, place))
+            return
+        text = expression(call, self.name)
+        still = shows(call) and (self.memory.buffered(call.reads[0]) or call.reads[0].number in self._constants)
+        if still and text in self._hoisted:
+            self._names[number] = self._hoisted[text]
+            return
+        self._names[number] = self._new("part" if shows(call) else "value")
+        if still:
+            self._hoisted[text] = self._names[number]
+        (self.head if still else self.lines).append(f"{self._names[number]} = {text}")
+
+    def _finish(self) -> None:
+        """Copy what is kept and was computed elsewhere, and carry on."""
+        for n, value in self._loop.kept.items():
+            if self.name(value) != self._places[n]:
+                self.lines.append(f"{self._places[n]}[...] = {self.name(value)}")
+        on = {self.carry[n]: self.name(v) for n, v in self._loop.carried.items() if self.name(v) != self.carry[n]}
+        if on:
+            self.lines.append(f"{', '.join(on)} = {', '.join(on.values())}")
+
+    def over(self) -> dict[str, str]:
+        """The names of this step -> the sequences they run over."""
+        words = set(re.findall(r"\w+", "\n".join(self.lines)))
+        whole = {self._now[n]: text for n, text in self.xs.items()}
+        whole |= {self._places[n]: text for n, text in self.kept.items()}
+        for name, (of, part) in self._parts.items():
+            whole[name] = f"{whole[of]}[..., {part.start}:{part.stop}]"
+        return {name: text for name, text in whole.items() if name in words}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A loop's function, what it reads of the shared arrays, and what it keeps: name, shape, dtype."""
+
+    function: Callable[..., Any]
+    shared: tuple[str, ...]
+    carry: tuple[str, ...]
+    kept: tuple[tuple[str, tuple[int, ...], np.dtype], ...]
+
+
+def run(
+    body: Body, carry: Arrays, xs: Arrays, steps: int, reverse: bool, shared: Mapping[str, Any], reuse: Reuse | None
+) -> tuple[Arrays, Arrays] | None:
+    """`engines.loop.scan` of NumPy arrays as straight-line code, or None if the body cannot be recorded."""
+    given = ({name: (array.shape[1:], array.dtype) for name, array in xs.items()}, _like(carry), _like(shared))
+    key = (reuse and reuse.key, reverse, *(tuple(part.items()) for part in given))
+    code = None if reuse is None else reuse.memo.get(key)
+    constants: list[np.ndarray] = []
+    if code is None:
+        at = steps - 1 if reverse else 0
+        try:
+            with np.errstate(all="ignore"):
+                loop = record(body, carry, {name: array[at] for name, array in xs.items()}, shared)
+            function = compiled(text_of(loop, "steps", reverse))
+        except Exception:  # whatever it was: step by step, it does its work or raises the same again
+            return None
+        constants = [loop.recorder.examples[number] for number in loop.constants]
+        kept = tuple((name, loop.example(v).shape, loop.example(v).dtype) for name, v in loop.kept.items())
+        read = tuple(name for name, value in loop.shared.items() if value.number in loop.read)
+        code = Code(function, read, tuple(loop.carry), kept)
+        if reuse is not None and not constants:  # what else the body closes over may be another the next time
+            reuse.memo[key] = code
+    places = {name: empty((steps, *shape), dtype) for name, shape, dtype in code.kept}
+    everywhere = (shared[name] for name in code.shared)
+    last = code.function(*xs.values(), *carry.values(), *everywhere, *constants, *places.values())
+    return dict(zip(code.carry, last, strict=True)), places
+
+
+def _like(arrays: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    return {name: (array.shape, array.dtype) for name, array in arrays.items()}
+
+
+@lru_cache(maxsize=256)
+def compiled(text: str) -> Callable[..., Any]:
+    """The function of a text; the same text is compiled once."""
+    names: dict[str, Any] = {}
+    exec(compile(f"{imports(text)}\n{text}", "<straight-line code of everygrad>", "exec"), names)
+    return names[text.removeprefix("def ").partition("(")[0]]

@@ -1,0 +1,90 @@
+"""Lines of a recording as Python text that stands on NumPy alone."""
+
+import keyword
+import math
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from everygrad.engines.program.recorded import Call, NotRecordableError, Operand, Value
+
+SIGNS = {
+    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "matmul": "@", "greater": ">", "greater_equal": ">=",
+    "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!=", "bitwise_and": "&", "bitwise_or": "|",
+    "**": "**",
+}  # fmt: skip
+"""What is written between two operands instead of NumPy's name."""
+_UNARY = {"negative": "-", "invert": "~"}
+_NUMPY = {name for name in dir(np) if not name.startswith("_")} - {"float", "bool", "int", "str", "range", "zip"}
+_TAKEN = {*keyword.kwlist, *_NUMPY, "erfc", "float", "range", "zip"}
+
+
+def identifier(name: str, taken: set[str]) -> str:
+    """A variable's name, added to ``taken``: ``"slope of h by input 0"`` -> ``slope_of_h_by_input_0``."""
+    plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "v"
+    if plain[0].isdigit() or plain in _TAKEN:
+        plain = f"{plain}_" if not plain[0].isdigit() else f"v{plain}"
+    found, i = plain, 1
+    while found in taken:
+        i += 1
+        found = f"{plain}_{i}"
+    taken.add(found)
+    return found
+
+
+def expression(call: Call, name: Callable[[Value], str], out: str | None = None) -> str:
+    """The right-hand side of a line; with ``out`` the whole line, which writes there."""
+    if call.written == "[]":
+        return f"{_closed(written(call.operands[0], name))}[{_index(call.operands[1], name)}]"
+    operands = [written(operand, name) for operand in call.operands]
+    options = [f"{key}={written(value, name)}" for key, value in call.options]
+    if out is not None:
+        return f"{call.written}({', '.join([*operands, *options, f'out={out}'])})"
+    if call.written == ".T":
+        return f"{_closed(operands[0])}.T"
+    if call.written in SIGNS and not options:
+        return f" {SIGNS[call.written]} ".join(map(_closed, operands))
+    if call.written in _UNARY and not options:
+        return _UNARY[call.written] + _closed(operands[0])
+    return f"{call.written}({', '.join([*operands, *options])})"
+
+
+def _closed(text: str) -> str:
+    """In brackets, unless it is one name, one number or one call."""
+    return text if re.fullmatch(r"[\w.]+(\([^()]*\)|\[[^\[\]]*\])?(\.T)?", text) else f"({text})"
+
+
+def _index(index: Operand, name: Callable[[Value], str]) -> str:
+    return ", ".join(_part(part, name) for part in index) if isinstance(index, tuple) and index else _part(index, name)
+
+
+def _part(part: Operand, name: Callable[[Value], str]) -> str:
+    if isinstance(part, slice):
+        ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
+        return ":".join(ends if part.step is None else [*ends, str(part.step)])
+    return "..." if part is Ellipsis else written(part, name)
+
+
+def written(operand: Operand, name: Callable[[Value], str]) -> str:
+    """An operand as text."""
+    if isinstance(operand, Value):
+        return name(operand)
+    if isinstance(operand, float):
+        return repr(operand) if math.isfinite(operand) else f"float({str(operand)!r})"
+    if operand is None or isinstance(operand, bool | int | str):
+        return repr(operand)
+    if isinstance(operand, np.dtype) or (isinstance(operand, type) and issubclass(operand, np.generic)):
+        return np.dtype(operand).name
+    if isinstance(operand, list):
+        return f"[{', '.join(written(part, name) for part in operand)}]"
+    if isinstance(operand, tuple):
+        return f"({''.join(written(part, name) + ', ' for part in operand).rstrip()})"
+    raise NotRecordableError(f"{type(operand).__name__} among the operands of a line")
+
+
+def imports(text: str) -> str:
+    """The first lines of a file with this text: what it reads of NumPy (and SciPy's erfc)."""
+    words = set(re.findall(r"(?<![.\w])[a-z_]\w*", text))
+    lines = [f"from numpy import {', '.join(sorted(words & _NUMPY))}"] if words & _NUMPY else []
+    return "\n".join([*lines, *(["from scipy.special import erfc"] if "erfc" in words else [])])
