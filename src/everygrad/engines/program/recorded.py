@@ -175,7 +175,7 @@ class Recorded(NDArrayOperatorsMixin):
         return self.recorder.call(".T", _transposed, (self,), {})
 
     @property
-    def mT(self) -> "Recorded":  # noqa: N802 (the standard's name)
+    def mT(self) -> "Recorded":
         return self.recorder.call("matrix_transpose", np.matrix_transpose, (self,), {})
 
     def reshape(self, *shape: Any) -> "Recorded":
