@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 # here first, so that afterwards the function has the name: `eg.paths(...)`. `from everygrad.paths import`
 # finds the room all the same.
 from everygrad import errors
-from everygrad.backprop import Gradients, Trace, backward, contributions, forward, gradients, jacobian
+from everygrad.backprop import Gradients, Trace, backward, compiled, contributions, forward, gradients, jacobian
+from everygrad.batches import chunks, gradients_of_chunks
 from everygrad.derive import derive
 from everygrad.graph import Graph, Operation, graph, ops
 from everygrad.networks import GRU, LSTM, Cell, Elman, FeedForward, GraphNetwork, Recurrent, unroll
@@ -36,6 +37,8 @@ __all__ = [
     "__version__",
     "backward",
     "check",
+    "chunks",
+    "compiled",
     "contributions",
     "derive",
     "diagnose",
@@ -44,6 +47,7 @@ __all__ = [
     "from_sklearn",
     "from_torch",
     "gradients",
+    "gradients_of_chunks",
     "graph",
     "jacobian",
     "load",

@@ -1,10 +1,13 @@
 """Files on disk: read as a whole up to a limit, and written so that an older file is never lost."""
 
+import io
 import os
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import numpy as np
 
 from everygrad.errors import FileFormatError, InputError
 
@@ -17,7 +20,7 @@ def read_limited(path: Path, max_bytes: int) -> bytes:
             kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
             raise FileFormatError(f"{path} is {kind}: expected a file")
         with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
+            content = file.read(min(max_bytes, found.st_size or 2**20) + 1)  # room for as much is made at once
     except FileNotFoundError:
         raise FileFormatError(f"{path}: there is no such file") from None
     except OSError as error:
@@ -75,3 +78,36 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def archive(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """What `numpy.savez` writes, for arrays of any name."""
+    import zipfile
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, array in arrays.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def read_archive(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
+    """The arrays of an archive, by name; nothing is unpickled. Raises `FileFormatError`."""
+    import zipfile
+
+    content = read_limited(path, max_bytes)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            size = sum(entry.file_size for entry in file.infolist())
+        if size > max_bytes:
+            raise FileFormatError(f"{path} would unpack to {size:,} bytes, the limit is {max_bytes:,}")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except FileFormatError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged archive
+        raise FileFormatError(
+            f"{path} cannot be read: {error or type(error).__name__}. Expected an .npz of arrays of numbers, as "
+            f"numpy.savez writes it"
+        ) from None

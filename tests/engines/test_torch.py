@@ -1,8 +1,10 @@
 """Tensors in, tensors out: on their device, and without a trace in torch's automatic differentiation."""
 
+import numpy as np
 import pytest
 import torch
 
+import everygrad as eg
 from everygrad.backprop import backward, contributions, forward, gradients, jacobian
 from everygrad.checks.tolerance import FRAMEWORK, assert_close
 from everygrad.errors import InputError, NonFiniteError
@@ -61,14 +63,89 @@ def test_modules_own_parameters_and_a_seed_that_torch_watches():
         assert_close(g[name], p.grad, FRAMEWORK, name)
 
 
+def recurrent(device="cpu"):
+    """Ragged sequences through two layers in both directions, with initial states; every tensor watched by torch."""
+    net = eg.Recurrent(eg.LSTM(3, 4), 3, "each", layers=2, bidirectional=True, lengths=True, initial=True)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(5, 6, 3)), rng.integers(0, 3, (5, 6)), rng.integers(1, 7, 5)]
+    arrays += [rng.normal(size=(5, 4)) for _ in range(8)]
+    params = {name: torch.nn.Parameter(torch.tensor(p, device=device)) for name, p in net.init(0).items()}
+    data = [torch.tensor(a, device=device) for a in arrays]
+    return net, params, [d.requires_grad_() if d.is_floating_point() else d for d in data]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("remember", ["all", "sqrt"])
+def test_no_graph_is_recorded_over_time(device, remember):
+    net, params, data = recurrent(device)
+    if remember == "sqrt":
+        net = eg.Recurrent(net.cell, 3, "each", 2, True, lengths=True, initial=True, remember="sqrt")
+    plain = {name: p.detach().cpu().numpy() for name, p in params.items()}
+    reference = gradients(net, plain, *(d.detach().cpu().numpy() for d in data))
+    g = gradients(net, params, *data)
+    arrays = [*g.values(), *g.trace.values(), *(term for term in contributions(g, "x").values())]
+    if remember == "all":
+        arrays += g.direct.values()
+    for run in g.trace.runs.values():
+        arrays += [*run.values.values(), *run.final.values()]
+    for array in arrays:
+        assert array.device.type == device
+        assert array.grad_fn is None
+        assert not array.requires_grad
+    for name in reference:
+        assert_close(g[name], reference[name], FRAMEWORK, name)
+    assert all(p.requires_grad and p.grad is None for p in params.values())
+    assert all(d.requires_grad for d in data if d.is_floating_point())
+
+
+def test_nothing_is_saved_for_a_backward_pass():
+    """torch calls this hook for each tensor that its automatic differentiation keeps."""
+    saved = []
+
+    def seen(tensor):
+        saved.append(tuple(tensor.shape))
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(seen, lambda tensor: tensor):
+        for net, params, data in (recurrent(), tensors()):
+            gradients(net, {n: torch.nn.Parameter(p.detach()) for n, p in params.items()}, *data)
+            assert saved == []
+        torch.tanh(torch.ones(3, requires_grad=True))
+    assert saved == [(3,)]
+
+
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, torch.enable_grad])
-def test_in_every_mode_of_torch(context):
-    net, params, data = tensors()
+@pytest.mark.parametrize("model", [tensors, recurrent])
+def test_in_every_mode_of_torch(context, model):
+    net, params, data = model()
     reference = gradients(net, params, *data)
+    before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
     with context():
+        inside = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
         g = gradients(net, params, *data)
+        assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == inside
+    assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
     for name in g:
         assert_close(g[name], reference[name])
+
+
+def test_a_mode_is_left_as_it_was_after_an_error():
+    net, params, (x, y) = tensors()
+    for context in (torch.no_grad, torch.enable_grad):
+        with context():
+            inside = torch.is_grad_enabled()
+            with pytest.raises(InputError):
+                gradients(net, params, x[:, 1:], y)
+            with pytest.raises(NonFiniteError):
+                gradients(net, params, x * float("inf"), y)
+            assert torch.is_grad_enabled() is inside
+
+
+def test_threads_and_defaults_are_left_alone():
+    settings = torch.get_num_threads(), torch.get_default_dtype(), torch.random.get_rng_state().sum()
+    net, params, data = recurrent()
+    gradients(net, params, *data)
+    assert (torch.get_num_threads(), torch.get_default_dtype(), torch.random.get_rng_state().sum()) == settings
 
 
 def test_tensors_that_are_not_contiguous():

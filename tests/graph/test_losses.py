@@ -433,6 +433,13 @@ def test_sample_weights(w, good):
     assert SquaredError().data_problems(2, np.array(w), [(1,), (), ()]) == expected
 
 
+@pytest.mark.parametrize(("w", "good"), [([0.0, 0.0], True), ([-1.0, 2.0], False)])
+def test_sample_weights_of_a_sum_may_all_be_zero(w, good):
+    expected = [] if good else ["sample weights must be non-negative"]
+    for reduction in ("sum", "none"):
+        assert SquaredError(reduction).data_problems(2, np.array(w), [(1,), (), ()]) == expected
+
+
 @pytest.mark.parametrize("bad", [-0.1, 1.0, float("nan")])
 def test_smoothing_out_of_range(bad):
     with pytest.raises(ValueError, match=r"^label smoothing must be in \[0, 1\), got"):

@@ -474,10 +474,13 @@ def test_a_loss_of_each_step_takes_weights_of_each_step():
     assert_close(g["z"], 2 * (H - y) * w[..., None] / w.sum())
 
 
-def test_weights_that_are_zero_wherever_a_step_counts_are_refused():
-    z, lengths = np.zeros((2, 3, 4)), np.array([1, 2])
+def test_a_mean_with_weights_that_are_zero_wherever_a_step_counts_is_refused():
+    z, lengths = np.ones((2, 3, 4)), np.array([1, 2])
     weight = np.array([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
-    with pytest.raises(InputError, match="the weights of all steps that count are zero"):
-        StepWeight().value([z, lengths, weight], (2, 1, 2))
+    counted = StepWeight().value([z, lengths, weight], (2, 1, 2))
+    np.testing.assert_array_equal(counted, np.zeros((2, 3)))
+    with pytest.raises(InputError, match="the weights of all that counts are zero"):
+        SquaredError().value([z, 0 * z, counted], (2, 2, 2))
+    assert SquaredError("sum").value([z, 0 * z, counted], (2, 2, 2)) == 0.0
     weight[1, 1] = 2.0
     np.testing.assert_array_equal(StepWeight().value([z, lengths, weight], (2, 1, 2)), [[0, 0, 0], [0, 2, 0]])

@@ -1,6 +1,7 @@
 """Two verbs and two frozen records: forward -> Trace, backward(Trace) -> Gradients."""
 
 from everygrad.backprop.backward import backward, contributions, gradients
+from everygrad.backprop.compiled import compiled
 from everygrad.backprop.forward import Network, evaluate, forward, graph_of
 from everygrad.backprop.gradients import Gradients
 from everygrad.backprop.jacobian import jacobian, jacobian_of
@@ -11,6 +12,7 @@ __all__ = [
     "Network",
     "Trace",
     "backward",
+    "compiled",
     "contributions",
     "evaluate",
     "forward",

@@ -51,14 +51,15 @@ def bind(
     for name, value in given.items():
         if not is_array(value) or (isinstance(value, np.ndarray) and type(value) is not np.ndarray):
             came = type(value).__name__
-            problems.append(f"{name!r} is a {came}, expected an array: numpy.asarray({name})")
+            hint = "eg.gradients_of_chunks takes such" if isinstance(value, Iterator) else f"numpy.asarray({name})"
+            problems.append(f"{name!r} is a {came}, expected an array: {hint}")
         elif name in plan.needed:
             values[name] = detached(value)
     key = tuple((name, type(value), value.shape, value.dtype, place(value)) for name, value in values.items())
-    known = not problems and key in plan.fits
-    if not known or any(n in values and tuple(values[n].shape) != shape for n, shape in expected.items()):
-        _compare(graph, plan, values, expected, key, problems)
-    _look(plan.fits[key], values, problems)
+    fit = None if problems else plan.fits.get(key)
+    if fit is None or any(n in values and tuple(values[n].shape) != shape for n, shape in expected.items()):
+        fit = _compare(graph, plan, values, expected, key, problems)
+    _look(fit, values, problems)
     all_mismatches("arguments", problems)
     kind = kind_of(values[_first_float(graph, values)])
     for node in plan.nodes:
@@ -87,7 +88,7 @@ def _compare(
     expected: Mapping[str, Shape],
     key: Any,
     problems: list[str],
-) -> None:
+) -> Fit:
     """Shapes and dtypes against the graph; what fits is remembered, so that the next batch is quick."""
     found = len(problems)
     if values or not problems:
@@ -103,6 +104,7 @@ def _compare(
     if len(plan.fits) >= MOST_REMEMBERED:
         plan.fits.clear()
     plan.fits[key] = fit
+    return fit
 
 
 def _look(fit: Fit, values: dict[str, Array], problems: list[str]) -> None:

@@ -25,7 +25,7 @@ class Direct(Mapping[str, Array]):
     def __init__(self, trace: Trace, arrays: Mapping[str, Array], arrived: Mapping[str, Mapping[str, Array]]) -> None:
         self._trace = trace
         self._arrays = arrays
-        self._arrived = arrived
+        self.arrived = arrived
         self._home = {n.name: f for f in trace.plan.scans if f.label in arrived for n in f.nodes if n.name in arrays}
         scans = ((node.name, scan) for family in trace.plan.scans for node, scan in family.members())
         self._ends = {name for name, scan in scans if scan.at == "end"}  # all that reaches a final state is direct
@@ -34,7 +34,7 @@ class Direct(Mapping[str, Array]):
     def _of(self, family: Family) -> tuple[dict[str, Array], dict[str, Array]]:
         """(the quantities of a scan, what it sends to its inputs)."""
         if family.label not in self._swept:
-            arrived = self._arrived[family.label]
+            arrived = self.arrived[family.label]
             with np.errstate(all="ignore"):
                 swept, shown = sweep(family, self._trace.runs[family.label], arrived, carry=False)
             self._swept[family.label] = shown, dict(sent(family, swept))
@@ -53,7 +53,7 @@ class Direct(Mapping[str, Array]):
         found = {name: g for name, g in self._arrays.items() if name not in self._names}
 
         def through(family: Family) -> Iterable[tuple[str, Array]]:
-            return self._of(family)[1].items() if family.label in self._arrived else ()
+            return self._of(family)[1].items() if family.label in self.arrived else ()
 
         with np.errstate(all="ignore"):
             collect(self._trace, found, through, lambda name: name in self._names)

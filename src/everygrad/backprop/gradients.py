@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from html import escape
 from types import MappingProxyType
 from typing import final
 
 import numpy as np
 
+from everygrad.backprop import table
 from everygrad.backprop.trace import Trace, not_kept
 from everygrad.engines import Array, to_numpy
 from everygrad.errors import UnknownNameError
@@ -57,9 +57,9 @@ class Gradients(Mapping[str, Array]):
         role = {name: node.role for name, node in self.trace.graph.by_name.items()}
         return [(name, role[name], tuple(g.shape), norm(g)) for name, g in self.arrays.items()]
 
-    def _table(self) -> list[tuple[str, str, str]]:
-        cells = [(name, " x ".join(map(str, shape)) or "number", f"{size:.4g}") for name, _, shape, size in self.rows()]
-        return [("quantity", "shape", "norm of gradient"), *cells]
+    def _table(self) -> list[table.Row]:
+        rows = [table.cells(name, shape, size) for name, _, shape, size in self.rows()]
+        return [("quantity", "shape", "norm of gradient"), *rows]
 
     def _title(self) -> str:
         value = to_numpy(self.loss)
@@ -67,20 +67,13 @@ class Gradients(Mapping[str, Array]):
         return f"{self.of} = {text}"
 
     def __str__(self) -> str:
-        table = self._table()
-        widths = [max(len(row[i]) for row in table) for i in range(3)]
-        lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in table]
-        return "\n".join([self._title(), lines[0], "-" * len(lines[0]), *lines[1:]])
+        return table.as_text(self._title(), self._table())
 
     def __repr__(self) -> str:
         return f"Gradients({self._title()}; {', '.join(self.arrays)})"
 
     def _repr_html_(self) -> str:
-        head, *body = self._table()
-        cells = "".join(f"<th scope='col'>{escape(c)}</th>" for c in head)
-        rows = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in body)
-        caption = f"<caption>{escape(self._title())}</caption>"
-        return f"<table>{caption}<thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"
+        return table.as_html(self._title(), self._table())
 
 
 def norm(array: Array) -> float:

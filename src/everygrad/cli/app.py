@@ -14,7 +14,7 @@ from everygrad.cli import exits
 from everygrad.cli.screen import tell
 from everygrad.errors import UnknownNameError, unknown_name
 
-COMMANDS = ("report", "train", "check", "paths", "derive", "shapes")
+COMMANDS = ("report", "train", "check", "paths", "derive", "shapes", "doctor")
 
 EPILOG = f"""\b
 Examples:
@@ -24,6 +24,7 @@ Examples:
   everygrad paths "y1 = x**2; y2 = x**3; z = log(y1*y2)" --at x=2
   everygrad derive --network 4,3,2 "h1[2]"
   everygrad shapes --network 64,32,16,10 --batch 32
+  everygrad doctor
 
 Results go to stdout, progress and errors to stderr; every command has --json. NO_COLOR is honoured.
 

@@ -1,9 +1,6 @@
 """``everygrad check``: every gradient against an oracle, the library's or somebody's own."""
 
 import dataclasses
-import io
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +58,7 @@ def command(
 ) -> None:
     """Check every gradient of a batch; exit code 3 if one is wrong."""
     from everygrad.checks import check
-    from everygrad.storage import write_atomic
+    from everygrad.storage import archive, write_atomic
 
     cases.writable(batch_out, inputs=(chosen.spec, chosen.network, gradients))
     case = prepare(chosen)
@@ -70,7 +67,7 @@ def command(
     if batch_out is not None:
         arrays = {**batch.named(), **case.params}
         try:
-            write_atomic(Path(batch_out), _archive(arrays))
+            write_atomic(Path(batch_out), archive(arrays))
         except InputError as error:
             raise exits.Failure(str(error), exits.BAD_FILE) from None
     if not as_json:
@@ -98,35 +95,11 @@ def command(
     ctx.exit(exits.OK if found.ok else exits.WRONG)
 
 
-def _archive(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """What `numpy.savez` writes, for arrays of any name."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w") as entry:
-                np.lib.format.write_array(entry, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
 def _arrays(path: str) -> dict[str, np.ndarray]:
     """The arrays of an archive, by name; nothing is unpickled."""
-    from everygrad.storage import read_limited
+    from everygrad.storage import read_archive
 
-    content = read_limited(Path(path), MOST_BYTES)
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MOST_BYTES:
-            raise FileFormatError(f"{path} would unpack to {size:,} bytes, the limit is {MOST_BYTES:,}")
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-    except FileFormatError:
-        raise
-    except Exception as error:  # zipfile, zlib and numpy raise many kinds for a damaged archive
-        raise FileFormatError(
-            f"{path} cannot be read: {error or type(error).__name__}. Expected an .npz of arrays of numbers, as "
-            f"numpy.savez writes it"
-        ) from None
+    found = read_archive(Path(path), MOST_BYTES)
     other = [f"{name} ({a.dtype})" for name, a in found.items() if a.dtype.kind not in "fiu"]
     if other or not found:
         raise FileFormatError(f"{path} must hold arrays of real numbers by name, found {', '.join(other) or 'none'}")

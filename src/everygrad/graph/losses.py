@@ -75,8 +75,9 @@ class Loss(Operation):
     def data_problems(self, slot: int, x: Array, shapes: Sequence[Shape]) -> list[str]:
         if slot == 2 and not is_traced(x):
             w = to_numpy(x)
-            if (w < 0).any() or not w.sum() > 0:
-                return ["sample weights must be non-negative and must not all be zero"]
+            mean = self.reduction.batch == "mean"
+            if (w < 0).any() or (mean and not w.sum() > 0):
+                return [f"sample weights must be non-negative{' and must not all be zero' if mean else ''}"]
         labels = shapes[1] == ()
         return self.target_problems(shapes[0][0], to_numpy(x), labels) if slot == 1 and not is_traced(x) else []
 

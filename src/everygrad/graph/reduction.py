@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from everygrad.engines import Array, namespace
-from everygrad.errors import unknown_name
+from everygrad.engines.arrays import has_values
+from everygrad.errors import InputError, unknown_name
 
 
 @final
@@ -46,7 +47,12 @@ class Reduction:
         total = xp.sum(weighted)
         if self.batch == "sum":
             return total
-        return total / math.prod(losses.shape) if weight is None else total / xp.sum(weight)
+        if weight is None:
+            return total / math.prod(losses.shape)
+        weights = xp.sum(weight)
+        if has_values(weights) and not bool(weights != 0):
+            raise InputError("the weights of all that counts are zero: the loss would be a mean of nothing")
+        return total / weights
 
     def coefficients(self, losses: Array, weight: Array | None) -> Array | float:
         """c_n = ∂L/∂ℓ_n: a number if it is the same for all samples, else an array like ``losses``."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 from everygrad.engines import Array, is_traced, kind_of, namespace, to_numpy
-from everygrad.engines.arrays import has_values, is_floating
+from everygrad.engines.arrays import is_floating
 from everygrad.engines.rows import take_rows
 from everygrad.errors import InputError
 from everygrad.graph.operation import Operation, Shape, ShapeProblem, feature_shape, first_where
@@ -246,10 +246,7 @@ class StepWeight(_PerStep):
         keep, xp = kept(counting, z.shape[1]), namespace(z)
         if not weight:
             return xp.astype(keep, z.dtype)
-        w = xp.where(keep, weight[0], kind_of(weight[0]).zeros(()))
-        if has_values(w) and not bool(xp.any(w != 0)):
-            raise InputError("the weights of all steps that count are zero: the loss would be a mean of nothing")
-        return w
+        return xp.where(keep, weight[0], kind_of(weight[0]).zeros(()))
 
     def local(self, slot: int, xs: Sequence[Array], y: Array, leads: Sequence[int]) -> Jacobian:
         keep = kept(xs[1], xs[0].shape[1])
