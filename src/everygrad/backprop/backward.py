@@ -9,7 +9,6 @@ import numpy as np
 from everygrad.backprop.collect import collect, pulled
 from everygrad.backprop.direct import Direct
 from everygrad.backprop.finite import all_finite, complain
-from everygrad.backprop.forward import Network, forward
 from everygrad.backprop.gradients import Gradients
 from everygrad.backprop.scans import Family, sent, sweep
 from everygrad.backprop.trace import Trace
@@ -17,7 +16,6 @@ from everygrad.engines import Array
 from everygrad.engines.arrays import detached, is_floating
 from everygrad.engines.pool import using
 from everygrad.errors import InputError
-from everygrad.graph import Graph
 from everygrad.graph.time import Sweep
 
 
@@ -101,15 +99,3 @@ def contributions(gradients: Gradients, name: str) -> Mapping[str, Array]:
                 key = f"{user} ({uses[user]})" if uses[user] > 1 else user
                 terms[key] = pulled(trace, edge, gradients.arrays[user])
     return MappingProxyType(terms)
-
-
-def gradients(
-    network: Graph | Network, params: Mapping[str, Array], *data: Array, check_finite: bool = True, **named: Array
-) -> Gradients:
-    """The gradient of every quantity of a network or a graph: `forward`, then `backward`.
-
-    ``g = eg.gradients(net, params, x, y)``; ``g.loss``, ``g["h1"]``, ``g["W1"]``, ``print(g)``.
-    Raises what the two verbs raise. Cost: one forward and one backward pass.
-    """
-    trace = forward(network, params, *data, check_finite=check_finite, **named)
-    return backward(trace, check_finite=check_finite)

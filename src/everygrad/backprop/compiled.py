@@ -1,41 +1,32 @@
 """One compiled function for a whole pass over a graph, for JAX arrays."""
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, fields, replace
-from types import MappingProxyType
-from typing import Any, final
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import final
 
-from everygrad.backprop.backward import backward, gradients
+from everygrad.backprop.backward import backward
 from everygrad.backprop.bind import bind
-from everygrad.backprop.direct import Direct
 from everygrad.backprop.forward import Network, forward, graph_of
 from everygrad.backprop.gradients import Gradients
-from everygrad.backprop.plan import plan
-from everygrad.backprop.trace import Trace
+from everygrad.backprop.plan import Plan, plan
+from everygrad.backprop.template import Place, exchanged, filled
 from everygrad.engines import Array, is_array, is_traced
 from everygrad.engines.arrays import is_floating, library
 from everygrad.engines.jit import jitted
 from everygrad.errors import InputError
 from everygrad.graph import Graph, Shape
-from everygrad.graph.time import Run, Segments, Sweep
-
-RECORDS = (Trace, Run, Segments, Sweep)
-"""What `Gradients` consists of, besides mappings of arrays."""
 
 
 def compiled(network: Graph | Network) -> "Compiled":
     """`gradients` as one function compiled by JAX: ``f = eg.compiled(net)``, then ``g = f(params, x, y)``.
 
-    The same `Gradients`, of JAX arrays: total and direct ones, with the trace. Without it each operation is sent to
-    JAX by itself, and a loop over time is compiled at each call; with it a pass is compiled once for each combination
-    of shapes and dtypes, whatever the number of steps, and kept with the network's graph. Arguments are looked at
+    The same `Gradients`, of JAX arrays: total and direct ones, with the trace. A pass is compiled once for each
+    combination of shapes and dtypes, and kept with the network's graph. `gradients` itself does so where there is a
+    loop over time, and sends each operation to JAX by itself where there is none. Arguments are looked at
     before (labels, lengths), and that all is finite afterwards, which a ``jax.jit`` around `gradients` cannot do;
     inside somebody's own ``jax.jit`` or ``jax.vmap`` call `gradients` itself.
     """
-    graph, expected = graph_of(network)
-    if "compiled" not in graph.memo:
-        graph.memo["compiled"] = _Pass(graph)
-    return Compiled(graph, expected, graph.memo["compiled"])
+    return Compiled(*graph_of(network))
 
 
 @final
@@ -55,13 +46,13 @@ class _Pass:
         arrays: list[Array] = []
         places: dict[int, int] = {}
 
-        def place(array: Array) -> _Place:
+        def place(array: Array) -> Place:
             at = places.setdefault(id(array), len(arrays))
             if at == len(arrays):
                 arrays.append(array)
-            return _Place(at)
+            return Place(at)
 
-        self.records[_key(params, data)] = _exchanged(g, is_array, place)
+        self.records[_key(params, data)] = exchanged(g, is_array, place)
         ends = [n.name for n in g.trace.nodes if n.operation is None and n.name in g.arrays]
         looked_at = [g.trace.arrays[name] for name in g.trace.plan.looked_at] + [g.arrays[name] for name in ends]
         xp, finite = g.trace.kind.xp, g.trace.kind.xp.asarray(True)
@@ -74,7 +65,7 @@ class _Pass:
         """(the gradients, whether everything is finite)."""
         arrays, finite = self.function(params, data)
         record = self.records[_key(params, data)]
-        return _exchanged(record, lambda value: isinstance(value, _Place), lambda place: arrays[place.at]), finite
+        return filled(record, arrays), finite
 
 
 @final
@@ -84,7 +75,6 @@ class Compiled:
 
     graph: Graph
     expected: Mapping[str, Shape]
-    run: _Pass
 
     def __call__(
         self, params: Mapping[str, Array], *data: Array, check_finite: bool = True, **named: Array
@@ -95,38 +85,19 @@ class Compiled:
         some = next(values[name] for name in todo.needed if is_floating(values[name]))
         if library(some) != "jax":
             raise InputError(f"compiled passes are for JAX arrays, got those of {library(some)}: use eg.gradients")
-        by_role = (
-            {n: values[n] for n in names if n in todo.needed} for names in (self.graph.parameters, self.graph.data)
-        )
-        found, finite = self.run(*by_role)
-        if check_finite and not is_traced(finite) and not bool(finite):
-            return gradients(self.graph, params, *data, **named)  # once more, step by step: names the first such number
-        return found
+        return passed(self.graph, todo, values, check_finite)
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Stands for the array at this place of a list."""
-
-    at: int
+def passed(graph: Graph, todo: Plan, values: Mapping[str, Array], check_finite: bool) -> Gradients:
+    """A compiled pass over JAX arrays that were looked at; its function is kept with the graph."""
+    if "compiled" not in graph.memo:
+        graph.memo["compiled"] = _Pass(graph)
+    params, data = ({n: values[n] for n in names if n in todo.needed} for names in (graph.parameters, graph.data))
+    found, finite = graph.memo["compiled"](params, data)
+    if check_finite and not is_traced(finite) and not bool(finite):
+        return backward(forward(graph, params, **data))  # step by step: names the first such number
+    return found
 
 
 def _key(params: Mapping[str, Array], data: Mapping[str, Array]) -> Hashable:
     return tuple((name, tuple(a.shape), str(a.dtype)) for part in (params, data) for name, a in sorted(part.items()))
-
-
-def _exchanged(value: Any, chosen: Callable[[Any], bool], change: Callable[[Any], Any]) -> Any:
-    """The same record with what is chosen in it, arrays or what stands for them, changed."""
-    if chosen(value):
-        return change(value)
-    if isinstance(value, dict | MappingProxyType):
-        return MappingProxyType({name: _exchanged(item, chosen, change) for name, item in value.items()})
-    if isinstance(value, RECORDS):
-        own = {field.name: getattr(value, field.name) for field in fields(value)}
-        return replace(value, **{name: _exchanged(item, chosen, change) for name, item in own.items()})
-    if isinstance(value, Gradients):
-        trace, arrays, sweeps = (_exchanged(v, chosen, change) for v in (value.trace, value.arrays, value.sweeps))
-        arrived = _exchanged(value.direct.arrived, chosen, change) if isinstance(value.direct, Direct) else {}
-        return Gradients(trace, value.of, arrays, sweeps, Direct(trace, arrays, arrived))
-    return value

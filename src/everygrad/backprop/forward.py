@@ -8,10 +8,10 @@ import numpy as np
 
 from everygrad.backprop.bind import bind
 from everygrad.backprop.finite import all_finite, complain
-from everygrad.backprop.plan import plan
+from everygrad.backprop.plan import Plan, plan
 from everygrad.backprop.scans import compute, families
 from everygrad.backprop.trace import Trace
-from everygrad.engines import Array
+from everygrad.engines import Array, Kind
 from everygrad.engines.pool import using
 from everygrad.errors import InputError
 from everygrad.graph import Graph, Node, Shape
@@ -55,6 +55,11 @@ def forward(
     graph, expected = graph_of(network)
     todo = plan(graph, of)
     values, kind = bind(graph, todo, params, data, named, expected)
+    return computed(graph, todo, values, kind, check_finite)
+
+
+def computed(graph: Graph, todo: Plan, values: dict[str, Array], kind: Kind, check_finite: bool = True) -> Trace:
+    """The trace of a plan from what was given, which is added to."""
     with np.errstate(all="ignore"), using(todo.pool):  # whatever is not finite is reported below, with its name
         runs = evaluate(todo.nodes, values, todo.foreign)
         if check_finite and not all(all_finite(values[name]) for name in todo.looked_at):

@@ -38,6 +38,7 @@ class Plan:
     that were found to fit, each with the checks of values that remain (`bind` fills it). ``pool``: the
     memory of earlier passes. ``foreign``: nodes of a user's own operations, whose results are compared
     with the shapes they declare. ``scans``: the nodes that are views of one run over time, which is made once.
+    ``codes``: straight-line code by the shapes and dtypes of what is given (`straight` fills it).
     """
 
     nodes: tuple[Node, ...]
@@ -48,6 +49,7 @@ class Plan:
     pool: Pool
     foreign: tuple[Node, ...]
     scans: tuple[Family, ...]
+    codes: dict[Hashable, Any]
 
 
 def plan(graph: Graph, of: str | Sequence[str] | None = None) -> Plan:
@@ -75,9 +77,9 @@ def _make(graph: Graph, targets: tuple[str, ...]) -> Plan:
         if not hidden:
             looked_at.append(node.name)
     needed = frozenset(n.name for n in nodes if n.role in ("data", "parameter"))
-    foreign = tuple(n for n in nodes if n.operation and not type(n.operation).__module__.startswith("everygrad."))
+    foreign = tuple(n for n in graph.foreign if n.name in computed)
     sweep = tuple((n.name, tuple(edges(graph, n))) for n in reversed(nodes) if n.operation is not None)
-    return Plan(nodes, needed, tuple(looked_at), sweep, {}, Pool(), foreign, scans)
+    return Plan(nodes, needed, tuple(looked_at), sweep, {}, Pool(), foreign, scans, {})
 
 
 def _with_siblings(graph: Graph, nodes: tuple[Node, ...]) -> tuple[Node, ...]:

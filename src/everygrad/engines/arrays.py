@@ -33,7 +33,9 @@ def library(array: Array) -> str:
 
 
 def is_traced(array: Array) -> bool:
-    """Whether ``array`` is a JAX tracer: it has a shape but no values to look at."""
+    """Whether ``array`` is a JAX tracer, or recorded: it has a shape but no values to look at."""
+    if getattr(array, "has_no_values", False):
+        return True
     jax = sys.modules.get("jax")  # never imported here: a tracer exists only if JAX is loaded
     return jax is not None and isinstance(array, jax.core.Tracer)
 
@@ -64,6 +66,13 @@ def to_numpy(array: Array) -> np.ndarray:
     if array_api_compat.is_torch_array(array):
         return array.detach().cpu().resolve_conj().numpy()
     return np.asarray(array)
+
+
+def contiguous(array: Array) -> Array:
+    """The same numbers in the order of the axes, of a NumPy array; others are as their library keeps them."""
+    if hasattr(array, "recorder"):
+        return array.recorder.call("ascontiguousarray", np.ascontiguousarray, (array,), {})
+    return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array
 
 
 def detached(array: Array) -> Array:

@@ -43,15 +43,19 @@ def scan(
 
     ``xs`` have time as their first axis; so have the results, the second of which stacks the y_t by t.
     ``reverse`` goes from the last step to the first. With JAX arrays the body is traced once, whatever
-    the number of steps; with NumPy arrays it is recorded once and runs as straight-line code; otherwise,
-    and if it looks at numbers, it is called for each step.
+    the number of steps; with NumPy arrays and ``reuse`` it is recorded once and runs as straight-line code;
+    otherwise, and if it looks at numbers, it is called for each step.
     """
     sample = next(iter(carry.values()))
     if array_api_compat.is_jax_array(sample):
         import jax
 
         return jax.lax.scan(lambda c, x: body(c, x, dict(shared)), carry, xs, length=steps, reverse=reverse)
-    if type(sample) is np.ndarray and steps >= WORTH_RECORDING:
+    if hasattr(sample, "recorder"):
+        from everygrad.engines.program.loops import inside
+
+        return inside(sample.recorder, body, carry, xs, steps, reverse, shared)
+    if type(sample) is np.ndarray and steps >= WORTH_RECORDING and reuse is not None:
         from everygrad.engines.program.loops import run
 
         found = run(body, carry, xs, steps, reverse, shared, reuse)

@@ -13,6 +13,7 @@ import numpy as np
 from everygrad.engines.arrays import Array, is_complex, library, namespace, numpy_namespace, take_real, to_numpy
 from everygrad.engines.pool import multiply
 from everygrad.engines.pool import tanh as numpy_tanh
+from everygrad.engines.program.primitives import called
 from everygrad.engines.shapes import Float, Inexact
 
 SATURATED = 0.01
@@ -47,15 +48,11 @@ def tanh_slope(z: Float[Array, "*n"], h: Float[Array, "*n"]) -> Float[Array, "*n
 
 def _replace_small(slope: Array, z: Array, rate: float) -> Array:
     """``slope`` where it is large, rate² e^−rate|z| / (1 + e^−rate|z|)² where it has lost its digits."""
+    if library(slope) == "numpy" and slope.ndim:  # slope is this module's own array
+        return called("with_small_slopes", slope, z, rate)
     xp = namespace(slope)
-    if xp is not numpy_namespace or not slope.ndim:
-        e = xp.exp(-rate * xp.abs(z))
-        return xp.where(slope < SATURATED, rate * rate * e / ((1.0 + e) * (1.0 + e)), slope)
-    if slope.size and slope.min() < SATURATED:  # few units as a rule: visit only those
-        small = slope < SATURATED
-        e = xp.exp(-rate * xp.abs(z[small]))
-        slope[small] = rate * rate * e / ((1.0 + e) * (1.0 + e))  # slope is this module's own array
-    return slope
+    e = xp.exp(-rate * xp.abs(z))
+    return xp.where(slope < SATURATED, rate * rate * e / ((1.0 + e) * (1.0 + e)), slope)
 
 
 def sum_last(x: Inexact[Array, "*n k"], keepdims: bool = False) -> Inexact[Array, "..."]:

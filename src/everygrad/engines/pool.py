@@ -87,7 +87,7 @@ def _room(a: Any, b: Any, shape: tuple[int, ...]) -> np.ndarray | None:
 
 def matmul(a: Array, b: Array) -> Array:
     """a @ b, where b is a matrix: one product, whatever the leading axes of a (NumPy would make one for each)."""
-    if a.ndim > 2 and type(a) is np.ndarray:
+    if a.ndim > 2 and (type(a) is np.ndarray or hasattr(a, "recorder")):
         return matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
     room = _room(a, b, (*a.shape[:-1], b.shape[-1])) if a.ndim > 1 else None
     return a @ b if room is None else np.matmul(a, b, out=room)
@@ -105,7 +105,7 @@ def tanh(a: np.ndarray) -> np.ndarray:
     return np.tanh(a) if room is None else np.tanh(a, out=room)
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array with arbitrary content, from the pool in use if there is one."""
     pool = _in_use.get()
-    return np.empty(shape, dtype) if pool is None else pool.empty(shape, dtype)
+    return np.empty(shape, dtype) if pool is None else pool.empty(shape, np.dtype(dtype))

@@ -1,9 +1,9 @@
 """Rows of a matrix by whole numbers: read them, and add to them, in any array library."""
 
 import array_api_compat
-import numpy as np
 
 from everygrad.engines.arrays import Array, kind_of, namespace
+from everygrad.engines.program.primitives import called
 
 
 def take_rows(table: Array, index: Array) -> Array:
@@ -21,14 +21,8 @@ def add_rows(values: Array, index: Array, rows: int) -> Array:
     Cost: one pass over the values. Nothing of the size N × rows is formed.
     """
     kind = kind_of(values)
-    total = kind.zeros((rows, values.shape[-1]))
     if array_api_compat.is_torch_array(values):
-        return total.index_add_(0, index.long(), values)
+        return kind.zeros((rows, values.shape[-1])).index_add_(0, index.long(), values)
     if array_api_compat.is_jax_array(values):
-        return total.at[index].add(values)
-    order = np.argsort(index, kind="stable")
-    ordered = index[order]
-    first = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
-    if len(first):
-        total[ordered[first]] = np.add.reduceat(values[order], first, axis=0)
-    return total
+        return kind.zeros((rows, values.shape[-1])).at[index].add(values)
+    return called("sums_of_rows", values, index, rows)

@@ -75,6 +75,11 @@ class Graph:
                 edges[name].append((node.name, slot))
         return MappingProxyType({name: tuple(pairs) for name, pairs in edges.items()})
 
+    @cached_property
+    def foreign(self) -> tuple[Node, ...]:
+        """The nodes with a user's own operations: what they do may depend on more than their inputs."""
+        return tuple(n for n in self.nodes if n.operation and not type(n.operation).__module__.startswith("everygrad."))
+
     def resolve(self, name: str) -> str:
         """The node's name behind a name or an alias; raises `UnknownNameError` with the nearest name."""
         if name in self.by_name:

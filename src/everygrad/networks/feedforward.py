@@ -16,11 +16,12 @@ from everygrad.graph.elementwise import Elementwise
 from everygrad.graph.symbol import Builder
 from everygrad.networks.arguments import Activation, activation_of, is_count, loss_of
 from everygrad.networks.initialise import Scheme, float_dtype, generator, scheme_for, weight_matrix
+from everygrad.networks.written import Written, target_example
 
 
 @final
 @dataclass(frozen=True, init=False)
-class FeedForward:
+class FeedForward(Written):
     """A feed-forward network of any depth: ``FeedForward([64, 32, 16, 10], activation="tanh")``.
 
     ``sizes`` are inputs, hidden layers, outputs. ``activation`` is one name or `Elementwise` for all
@@ -120,6 +121,11 @@ class FeedForward:
             if self.bias:
                 params[f"b{i}"] = np.zeros(fan_out, dtype)
         return params
+
+    def example(self, samples: int, steps: int) -> list[Array]:
+        """Zeros of the right shapes: x, y and, if there are, the weights."""
+        y = target_example(self.loss, (samples,), self.sizes[-1])
+        return [np.zeros((samples, self.sizes[0])), y, *([np.ones(samples)] if self.weighted else [])]
 
     def __str__(self) -> str:
         names = [a.name for a in self.activations]

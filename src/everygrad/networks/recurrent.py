@@ -17,6 +17,7 @@ from everygrad.graph.symbol import Builder, Symbol
 from everygrad.networks.arguments import count_problems, is_count, loss_of
 from everygrad.networks.cells import RecurrentCell
 from everygrad.networks.initialise import Scheme, float_dtype, generator, weight_matrix
+from everygrad.networks.written import Written, target_example
 
 Read = Literal["last", "each", "mean"]
 Lengths = Literal[False, True, "mask"]
@@ -36,7 +37,7 @@ class Layer:
 
 @final
 @dataclass(frozen=True, init=False)
-class Recurrent:
+class Recurrent(Written):
     """A recurrent network: ``Recurrent(eg.LSTM(8, 32), outputs=10, read="last")``.
 
     ``cell``: `Elman`, `LSTM`, `GRU` or `Cell`, a function of one's own. ``layers`` of it are stacked: each reads the
@@ -220,6 +221,20 @@ class Recurrent:
         params["V"] = weight_matrix(rng, rows, columns, scheme or "lecun", Elementwise("identity"))
         params["b_V"] = np.zeros(self.outputs)
         return {name: params[name].astype(dtype) for name in self.shapes}
+
+    def example(self, samples: int, steps: int) -> list[Array]:
+        """Zeros of the right shapes, all sequences of full length."""
+        lead = (samples, steps) if self.read == "each" else (samples,)
+        tokens = self.embedding is not None
+        x = np.zeros((samples, steps), np.int64) if tokens else np.zeros((samples, steps, self.cell.inputs))
+        arrays = [x, target_example(self.loss, lead, self.outputs)]
+        if self.lengths:
+            full = np.ones((samples, steps), bool) if self.lengths == "mask" else np.full(samples, steps)
+            arrays.append(full)
+        if self.weighted:
+            arrays.append(np.ones(lead))
+        states = [size for layer in self.layers for size in layer.cell.states.values()] if self.initial else []
+        return [*arrays, *(np.zeros((samples, size)) for size in states)]
 
     def _second_names(self) -> dict[str, str]:
         """The names that end as torch's do, for a single layer with one direction."""

@@ -16,7 +16,7 @@ from everygrad.engines.loop import Arrays, Body, Reuse
 from everygrad.engines.pool import empty
 from everygrad.engines.program.places import Memory, elementwise, live, shows
 from everygrad.engines.program.recorded import Call, NotRecordableError, Recorder, Value
-from everygrad.engines.program.text import expression, identifier, imports
+from everygrad.engines.program.text import expression, function_of, identifier, imports, wrapped
 
 INDENT = "    "
 
@@ -66,35 +66,38 @@ def record(body: Body, carry: Arrays, x: Arrays, shared: Mapping[str, Any]) -> L
 
 
 def text_of(loop: Loop, name: str, reverse: bool = False) -> str:
-    """A function that runs the loop and returns what is carried after it.
+    """A function that runs the loop and returns what is carried after it and what is kept of each step, as one tuple.
 
-    Its arguments: the sequences, what is carried, the shared arrays that are read, the constants, and the arrays that
-    take what is kept, in this order.
+    Its arguments: the number of steps, the sequences, what is carried, the shared arrays that are read, and the
+    constants, in this order.
     """
-    lines = _Lines(loop, name)
+    lines = _Lines(loop, name, "grad " if reverse else "")
     over = {now: f"{whole}[::-1]" if reverse else whole for now, whole in lines.over().items()}
     if not over:
         raise NotRecordableError("nothing is read or kept at each step")
-    one, several = "for {} in {}:", "for {} in zip({}):"
+    one, several = "for {} in {}:", "for ({}) in zip({}):"
     turns = (several if len(over) > 1 else one).format(", ".join(over), ", ".join(over.values()))
-    inside = [*lines.memory.head, *lines.head, turns, *(INDENT + line for line in lines.lines)]
-    inside.append(f"return {', '.join(lines.carry.values())},")
-    head = f"def {name}({', '.join(lines.arguments)}):"
-    return "\n".join([head, *(INDENT + line for line in inside)]) + "\n"
+    inside = [*lines.room(), *lines.memory.head, *lines.head, turns, *(INDENT + line for line in lines.lines)]
+    inside.append(f"return ({', '.join([*lines.carry.values(), *lines.kept.values()])},)")
+    head = f"def {name}({', '.join(['steps', *lines.arguments])}):"
+    return "\n".join(map(wrapped, [head, *(INDENT + line for line in inside)])) + "\n"
 
 
 @final
 class _Lines:
-    """The lines of a body, and the names in them. What ends in ``_t`` is the part of this step."""
+    """The lines of a body, and the names in them. What ends in ``_t`` is the part of this step.
 
-    def __init__(self, loop: Loop, name: str) -> None:
-        self._loop, self._taken = loop, {name}
+    ``before`` stands before the names of what is carried and kept.
+    """
+
+    def __init__(self, loop: Loop, name: str, before: str) -> None:
+        self._loop, self._taken = loop, {name, "steps"}
         self.xs = self._identifiers(loop.xs)
-        self.carry = self._identifiers(loop.carry)
+        self.carry = self._identifiers(loop.carry, before)
         self._constants = {v.number: self._new(n) for n, v in loop.shared.items() if v.number in loop.read}
         self._constants |= {number: self._new(f"constant_{i + 1}") for i, number in enumerate(loop.constants)}
-        self.kept = self._identifiers(loop.kept)
-        self.arguments = [*self.xs.values(), *self.carry.values(), *self._constants.values(), *self.kept.values()]
+        self.kept = self._identifiers(loop.kept, before)
+        self.arguments = [*self.xs.values(), *self.carry.values(), *self._constants.values()]
         self._now = {n: self._new(f"{text}_t") for n, text in self.xs.items()}
         self._places = {n: self._new(f"{text}_t") for n, text in self.kept.items()}
         self._names = {v.number: self._now[n] for n, v in loop.xs.items()}
@@ -122,8 +125,8 @@ class _Lines:
     def _new(self, name: str) -> str:
         return identifier(name, self._taken)
 
-    def _identifiers(self, names: Mapping[str, Value]) -> dict[str, str]:
-        return {name: self._new(name) for name in names}
+    def _identifiers(self, names: Mapping[str, Value], before: str = "") -> dict[str, str]:
+        return {name: self._new(before + name) for name in names}
 
     def name(self, value: Value) -> str:
         """The variable that holds a value."""
@@ -175,6 +178,15 @@ class _Lines:
         if on:
             self.lines.append(f"{', '.join(on)} = {', '.join(on.values())}")
 
+    def room(self) -> list[str]:
+        """The lines that make the arrays for what is kept."""
+        found = []
+        for n, value in self._loop.kept.items():
+            like = self._loop.example(value)
+            shape = ", ".join(["steps", *map(str, like.shape)])
+            found.append(f"{self.kept[n]} = empty(({shape}), {like.dtype.name})")
+        return found
+
     def over(self) -> dict[str, str]:
         """The names of this step -> the sequences they run over."""
         words = set(re.findall(r"\w+", "\n".join(self.lines)))
@@ -188,21 +200,21 @@ class _Lines:
 @final
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A loop's function, what it reads of the shared arrays, and what it keeps: name, shape, dtype."""
+    """A loop's function, and the names of what it reads of the shared arrays, carries on and keeps."""
 
     function: Callable[..., Any]
     shared: tuple[str, ...]
     carry: tuple[str, ...]
-    kept: tuple[tuple[str, tuple[int, ...], np.dtype], ...]
+    kept: tuple[str, ...]
 
 
 def run(
-    body: Body, carry: Arrays, xs: Arrays, steps: int, reverse: bool, shared: Mapping[str, Any], reuse: Reuse | None
+    body: Body, carry: Arrays, xs: Arrays, steps: int, reverse: bool, shared: Mapping[str, Any], reuse: Reuse
 ) -> tuple[Arrays, Arrays] | None:
     """`engines.loop.scan` of NumPy arrays as straight-line code, or None if the body cannot be recorded."""
     given = ({name: (array.shape[1:], array.dtype) for name, array in xs.items()}, _like(carry), _like(shared))
-    key = (reuse and reuse.key, reverse, *(tuple(part.items()) for part in given))
-    code = None if reuse is None else reuse.memo.get(key)
+    key = (reuse.key, reverse, *(tuple(part.items()) for part in given))
+    code = reuse.memo.get(key)
     constants: list[np.ndarray] = []
     if code is None:
         at = steps - 1 if reverse else 0
@@ -213,15 +225,36 @@ def run(
         except Exception:  # whatever it was: step by step, it does its work or raises the same again
             return None
         constants = [loop.recorder.examples[number] for number in loop.constants]
-        kept = tuple((name, loop.example(v).shape, loop.example(v).dtype) for name, v in loop.kept.items())
         read = tuple(name for name, value in loop.shared.items() if value.number in loop.read)
-        code = Code(function, read, tuple(loop.carry), kept)
-        if reuse is not None and not constants:  # what else the body closes over may be another the next time
+        code = Code(function, read, tuple(loop.carry), tuple(loop.kept))
+        if not constants:  # what else the body closes over may be another the next time
             reuse.memo[key] = code
-    places = {name: empty((steps, *shape), dtype) for name, shape, dtype in code.kept}
     everywhere = (shared[name] for name in code.shared)
-    last = code.function(*xs.values(), *carry.values(), *everywhere, *constants, *places.values())
-    return dict(zip(code.carry, last, strict=True)), places
+    found = code.function(steps, *xs.values(), *carry.values(), *everywhere, *constants)
+    n = len(code.carry)
+    return dict(zip(code.carry, found[:n], strict=True)), dict(zip(code.kept, found[n:], strict=True))
+
+
+def inside(
+    recorder: Recorder, body: Body, carry: Arrays, xs: Arrays, steps: int, reverse: bool, shared: Mapping[str, Any]
+) -> tuple[Arrays, Arrays]:
+    """A loop within a recording: a function of its own, called in one line."""
+
+    def example(array: Any) -> Any:
+        return recorder.examples[recorder.value_of(array).number]
+
+    at = steps - 1 if reverse else 0
+    parts = [{name: example(array) for name, array in part.items()} for part in (xs, carry, shared)]
+    loop = record(body, parts[1], {name: array[at] for name, array in parts[0].items()}, parts[2])
+    if loop.constants:
+        raise NotRecordableError("a loop closes over an array")
+    name = f"{'backward' if reverse else 'forward'}_{len(recorder.functions) + 1}"
+    text = text_of(loop, name, reverse)
+    recorder.functions[name] = text
+    read = [array for name, array in shared.items() if loop.shared[name].number in loop.read]
+    found = recorder.call_several(name, compiled(text), (steps, *xs.values(), *carry.values(), *read))
+    n = len(carry)
+    return dict(zip(carry, found[:n], strict=True)), dict(zip(loop.kept, found[n:], strict=True))
 
 
 def _like(arrays: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -231,6 +264,4 @@ def _like(arrays: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtyp
 @lru_cache(maxsize=256)
 def compiled(text: str) -> Callable[..., Any]:
     """The function of a text; the same text is compiled once."""
-    names: dict[str, Any] = {}
-    exec(compile(f"{imports(text)}\n{text}", "<straight-line code of everygrad>", "exec"), names)
-    return names[text.removeprefix("def ").partition("(")[0]]
+    return function_of(f"{imports(text)}\n{text}", text.removeprefix("def ").partition("(")[0], empty)

@@ -1,25 +1,62 @@
 """Where the results of a loop's body go: to what is kept, into memory used again at each step, or to fresh memory."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
 
 import numpy as np
 
 from everygrad.engines.program.recorded import Call, Recorder, Value
 
-_VIEWS = ("[]", ".T", "matrix_transpose", "reshape", "broadcast_to", "permute_dims", "squeeze", "expand_dims", "real")
-"""What may show the memory of its first operand."""
+_VIEWS = (
+    "[]",
+    ".T",
+    "matrix_transpose",
+    "reshape",
+    "broadcast_to",
+    "permute_dims",
+    "squeeze",
+    "expand_dims",
+    "real",
+    "with_small_slopes",
+    "ascontiguousarray",
+)
+"""What may show the memory of its first operand, or write to it and give it back."""
 
 
 def live(calls: Sequence[Call], wanted: Sequence[Value]) -> tuple[Call, ...]:
     """The calls on which these values depend, in order."""
     needed, found = {value.number for value in wanted}, []
     for call in reversed(calls):
-        if call.result.number in needed:
+        if any(value.number in needed for value in call.results):
             found.append(call)
             needed |= {value.number for value in call.reads}
     return tuple(reversed(found))
+
+
+def once(calls: Sequence[Call]) -> tuple[list[Call], dict[int, int]]:
+    """The calls without those that do again what was done before, and for each of these the earlier result."""
+    same: dict[int, int] = {}
+    seen: dict[str, Call] = {}
+    found = []
+    for call in calls:
+        operands, options = (_renamed(part, same) for part in (call.operands, call.options))
+        key = repr((call.written, operands, options))
+        if key in seen:
+            earlier = seen[key].results
+            same |= {value.number: first.number for value, first in zip(call.results, earlier, strict=True)}
+        else:
+            seen[key] = Call(call.written, call.function, operands, options, call.result, call.others)
+            found.append(seen[key])
+    return found, same
+
+
+def _renamed(operand: Any, same: Mapping[int, int]) -> Any:
+    if isinstance(operand, Value):
+        return Value(same.get(operand.number, operand.number))
+    if isinstance(operand, tuple | list):
+        return type(operand)(_renamed(part, same) for part in operand)
+    return operand
 
 
 def elementwise(call: Call) -> bool:
@@ -30,6 +67,15 @@ def elementwise(call: Call) -> bool:
 def shows(call: Call) -> bool:
     """Whether the result shows memory of an operand, with basic indices only."""
     return call.written in _VIEWS and len(call.reads) == 1
+
+
+def root_of(calls: Sequence[Call]) -> Callable[[Value], int]:
+    """value -> the number of the one whose memory it may show; its own if it shows no other's."""
+    root: dict[int, int] = {}
+    for call in calls:
+        if call.written in _VIEWS and call.reads:
+            root[call.result.number] = root.get(call.reads[0].number, call.reads[0].number)
+    return lambda value: root.get(value.number, value.number)
 
 
 @final
@@ -44,11 +90,9 @@ class Memory:
         self, recorder: Recorder, calls: Sequence[Call], kept: Mapping[int, str], outlive: Sequence[Value]
     ) -> None:
         self._examples, self.kept, self.head = recorder.examples, dict(kept), []
-        self._root: dict[int, int] = {}
+        self.root = root_of(calls)
         self._last: dict[int, float] = {}
         for i, call in enumerate(calls):
-            if call.written in _VIEWS:
-                self._root[call.result.number] = self.root(call.reads[0])
             for value in call.reads:
                 self._last[self.root(value)] = i
         self.fresh = {self.root(value) for value in outlive} - set(kept)
@@ -56,10 +100,6 @@ class Memory:
         self._buffer: dict[int, str] = {}
         self._free: list[tuple[tuple[tuple[int, ...], np.dtype], str]] = []
         self._made = 0
-
-    def root(self, value: Value) -> int:
-        """The value whose memory this one shows; its own if it shows no other's."""
-        return self._root.get(value.number, value.number)
 
     def buffered(self, value: Value) -> bool:
         """Whether it lies in a buffer, which is at one place at all steps."""

@@ -33,7 +33,7 @@ class Value:
 @final
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One line: ``result = function(*operands, **options)``.
+    """One line: ``result = function(*operands, **options)``, or ``result, *others = ...``.
 
     ``written`` is NumPy's name of the function, or ``"[]"`` for an index, ``".T"`` for a transpose, ``"**"``.
     """
@@ -43,6 +43,12 @@ class Call:
     operands: tuple[Operand, ...]
     options: tuple[tuple[str, Operand], ...]
     result: Value
+    others: tuple[Value, ...] = ()
+
+    @property
+    def results(self) -> tuple[Value, ...]:
+        """All results."""
+        return (self.result, *self.others)
 
     @property
     def reads(self) -> tuple[Value, ...]:
@@ -66,6 +72,7 @@ class Recorder:
         self.calls: list[Call] = []
         self.examples: list[np.ndarray] = []
         self.constants: dict[int, int] = {}  # the identity of an array -> its number
+        self.functions: dict[str, str] = {}  # the name of a loop's function -> its text
         self.namespace = Namespace(self)
 
     def given(self, array: np.ndarray) -> "Recorded":
@@ -95,6 +102,17 @@ class Recorder:
         self.calls.append(Call(written, function, tuple(map(self._operand, operands)), read, result))
         return Recorded(self, result, self.examples[result.number])
 
+    def call_several(self, written: str, function: Callable[..., Any], operands: tuple) -> list["Recorded"]:
+        """`call` of a function that returns a tuple of arrays."""
+        found = [np.asarray(part) for part in function(*map(_example, operands))]
+        first = len(self.examples)
+        self.examples += found
+        results = [Value(first + i) for i in range(len(found))]
+        self.calls.append(
+            Call(written, function, tuple(map(self._operand, operands)), (), results[0], tuple(results[1:]))
+        )
+        return [Recorded(self, value, array) for value, array in zip(results, found, strict=True)]
+
     def _operand(self, operand: Any) -> Operand:
         if isinstance(operand, Recorded | np.ndarray):
             return self.value_of(operand)
@@ -113,10 +131,23 @@ def _example(operand: Any) -> Any:
     return operand
 
 
-def _holds_recorded(operand: Any) -> bool:
+def _recorders(operand: Any) -> Iterator[Recorder]:
+    """The recorders of the recorded arrays in an operand: that of a loop's body, within the recording of a pass."""
     if isinstance(operand, tuple | list):
-        return any(map(_holds_recorded, operand))
-    return type(operand) is Recorded
+        for part in operand:
+            yield from _recorders(part)
+    elif type(operand) is Recorded:
+        yield operand.recorder
+
+
+def _holds_recorded(operand: Any) -> bool:
+    return next(_recorders(operand), None) is not None
+
+
+_REDUCTIONS = {"sum": "add", "max": "maximum", "min": "minimum", "prod": "multiply"}
+"""What NumPy's functions call, with less ado."""
+_MAKERS = ("zeros", "ones", "full", "eye", "arange", "zeros_like", "ones_like", "full_like")
+"""Functions that make an array of nothing: their result is a line, not a constant."""
 
 
 @final
@@ -134,17 +165,20 @@ class Namespace:
             return function
 
         def recorded(*operands: Any, **options: Any) -> Any:
+            options.pop("device", None)
+            recorder = next(_recorders((operands, tuple(options.values()))), self._recorder)
+            if name in _REDUCTIONS and _holds_recorded(operands):
+                axis = options.pop("axis", None)
+                ufunc = getattr(np, _REDUCTIONS[name])
+                return recorder.call(f"{ufunc.__name__}.reduce", ufunc.reduce, operands, {"axis": axis, **options})
+            if name in _MAKERS:
+                return recorder.call(name, function, operands, options)
             if not _holds_recorded((operands, tuple(options.values()))):
                 return function(*operands, **options)
-            if name.endswith("_like"):
-                example = np.broadcast_to(np.empty((), operands[0].dtype), operands[0].shape)
-                return function(example, *operands[1:], **options)
-            if name in ("astype", "asarray") and options.get("dtype", (*operands, None)[1]) in (
-                operands[0].dtype,
-                None,
-            ):
+            dtype = options.get("dtype", (*operands, None)[1])
+            if name in ("astype", "asarray") and (dtype is None or dtype == operands[0].dtype):
                 return operands[0]
-            return self._recorder.call(name, function, operands, options)
+            return recorder.call(name, function, operands, options)
 
         self.__dict__[name] = recorded
         return recorded
@@ -168,7 +202,12 @@ class Recorded(NDArrayOperatorsMixin):
     ndim = property(lambda self: self.example.ndim)
     size = property(lambda self: self.example.size)
     dtype = property(lambda self: self.example.dtype)
-    device = property(lambda self: "cpu")
+    device = None
+    has_no_values = True
+    """Asked by `engines.arrays.is_traced`."""
+
+    def __len__(self) -> int:
+        return len(self.example)
 
     @property
     def T(self) -> "Recorded":

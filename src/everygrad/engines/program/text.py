@@ -4,6 +4,7 @@ import keyword
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,10 @@ SIGNS = {
 }  # fmt: skip
 """What is written between two operands instead of NumPy's name."""
 _UNARY = {"negative": "-", "invert": "~"}
+_LEVELS = {"**": 5, "*": 3, "/": 3, "@": 3, "+": 2, "-": 2}
+WIDEST = 110
+"""Characters of a line."""
+_ATOM, _SIGNED, _COMPARED = 6, 4, 1
 _NUMPY = {name for name in dir(np) if not name.startswith("_")} - {"float", "bool", "int", "str", "range", "zip"}
 _TAKEN = {*keyword.kwlist, *_NUMPY, "erfc", "float", "range", "zip"}
 
@@ -33,26 +38,41 @@ def identifier(name: str, taken: set[str]) -> str:
     return found
 
 
-def expression(call: Call, name: Callable[[Value], str], out: str | None = None) -> str:
+class Term(str):
+    """Text with how tightly it binds: `_ATOM` for a name, a number or a call."""
+
+    level: int
+
+    def __new__(cls, text: str, level: int) -> "Term":
+        self = super().__new__(cls, text)
+        self.level = level
+        return self
+
+
+def expression(call: Call, name: Callable[[Value], str], out: str | None = None) -> Term:
     """The right-hand side of a line; with ``out`` the whole line, which writes there."""
     if call.written == "[]":
-        return f"{_closed(written(call.operands[0], name))}[{_index(call.operands[1], name)}]"
+        return Term(f"{_closed(written(call.operands[0], name), _ATOM)}[{_index(call.operands[1], name)}]", _ATOM)
     operands = [written(operand, name) for operand in call.operands]
     options = [f"{key}={written(value, name)}" for key, value in call.options]
     if out is not None:
-        return f"{call.written}({', '.join([*operands, *options, f'out={out}'])})"
+        return Term(f"{call.written}({', '.join([*operands, *options, f'out={out}'])})", _ATOM)
     if call.written == ".T":
-        return f"{_closed(operands[0])}.T"
+        return Term(f"{_closed(operands[0], _ATOM)}.T", _ATOM)
     if call.written in SIGNS and not options:
-        return f" {SIGNS[call.written]} ".join(map(_closed, operands))
+        sign = SIGNS[call.written]
+        level = _LEVELS.get(sign, _COMPARED)
+        left, right = _closed(operands[0], level), _closed(operands[1], level + 1)
+        return Term(f"{left} {sign} {right}", level)
     if call.written in _UNARY and not options:
-        return _UNARY[call.written] + _closed(operands[0])
-    return f"{call.written}({', '.join([*operands, *options])})"
+        return Term(_UNARY[call.written] + _closed(operands[0], _SIGNED), _SIGNED)
+    return Term(f"{call.written}({', '.join([*operands, *options])})", _ATOM)
 
 
-def _closed(text: str) -> str:
-    """In brackets, unless it is one name, one number or one call."""
-    return text if re.fullmatch(r"[\w.]+(\([^()]*\)|\[[^\[\]]*\])?(\.T)?", text) else f"({text})"
+def _closed(text: str, level: int) -> str:
+    """In brackets, if it binds less tightly than this."""
+    own = text.level if isinstance(text, Term) else _SIGNED if text.startswith("-") else _ATOM
+    return text if own >= level else f"({text})"
 
 
 def _index(index: Operand, name: Callable[[Value], str]) -> str:
@@ -83,8 +103,35 @@ def written(operand: Operand, name: Callable[[Value], str]) -> str:
     raise NotRecordableError(f"{type(operand).__name__} among the operands of a line")
 
 
+def wrapped(line: str) -> str:
+    """A line in several, each at most `WIDEST` wide where that can be: broken after a comma within brackets."""
+    indent = line[: len(line) - len(line.lstrip())]
+    done, rest, deeper = [], line, indent + "        "
+    while len(rest) > WIDEST:
+        depth, at = 0, 0
+        for i, letter in enumerate(rest[:WIDEST]):
+            depth += (letter in "([{") - (letter in ")]}")
+            if letter == "," and depth + bool(done) > 0 and rest[i + 1 : i + 2] == " ":
+                at = i + 1
+        if at <= len(deeper):
+            break
+        done.append(rest[:at])
+        rest = deeper + rest[at:].lstrip()
+    return "\n".join([*done, rest])
+
+
 def imports(text: str) -> str:
     """The first lines of a file with this text: what it reads of NumPy (and SciPy's erfc)."""
     words = set(re.findall(r"(?<![.\w])[a-z_]\w*", text))
-    lines = [f"from numpy import {', '.join(sorted(words & _NUMPY))}"] if words & _NUMPY else []
+    lines = [f"from numpy import ({', '.join(sorted(words & _NUMPY))})"] if words & _NUMPY else []
+    lines = [wrapped(line) for line in lines]
     return "\n".join([*lines, *(["from scipy.special import erfc"] if "erfc" in words else [])])
+
+
+def function_of(text: str, name: str, empty: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """The function of a text; with ``empty``, that takes the place of NumPy's."""
+    names: dict[str, Any] = {}
+    exec(compile(text, "<straight-line code of everygrad>", "exec"), names)
+    if empty is not None:
+        names["empty"] = empty
+    return names[name]

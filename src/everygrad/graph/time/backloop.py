@@ -59,11 +59,13 @@ def backloop(run: Run, found: Arrays, final: Mapping[str, Array], terms: Terms) 
         for _, previous in states:
             if previous in g:
                 add(before, previous, g[previous])
-            before.setdefault(previous, kind.xp.zeros_like(later[previous]))
+            if previous not in before:
+                before[previous] = kind.xp.zeros_like(later[previous])
         return before, {**{name: g[name] for name in shown if name in g}, **kept}
 
     last = {p: final[n] if n in final else kind.zeros((run.batch, *run.shapes[n])) for n, p in states}
-    reuse = Reuse(run.cell.graph.memo, ("backward", frozenset(shown), run.mask is None))
+    graph = run.cell.graph
+    reuse = None if graph.foreign else Reuse(graph.memo, ("backward", frozenset(shown), run.mask is None))
     first, stacked = scan(body, last, xs, run.steps, True, shared, reuse)
     for task in packed:
         if _joined(task) in stacked:
@@ -96,7 +98,7 @@ def _same(terms: Terms, looped: set[str], found: Arrays) -> dict[str, str]:
 
 
 def _joined(task: Packed) -> str:
-    return f"joined from {task.nodes[0].name}"
+    return f"products of {task.vector}"
 
 
 def _work(terms: Terms, task: Task, inside: set[str], xs: Arrays, shared: Arrays) -> Work:
@@ -115,7 +117,7 @@ def _work(terms: Terms, task: Task, inside: set[str], xs: Arrays, shared: Arrays
 
 def _packed_work(run: Run, task: Packed, shared: Arrays) -> Work:
     names, key = [node.name for node in task.nodes], _joined(task)
-    weights = f"weights of {names[0]}"
+    weights = f"weights of {task.vector}"
     shared[weights] = stacked_weights(task, run.values)
     shared |= {f"zeros for {name}": run.kind.zeros((run.batch, *run.shapes[name])) for name in names}
 
@@ -133,7 +135,8 @@ def _at_step(terms: Terms, node: Node, slot: int, xs: Arrays, shared: Arrays) ->
     run, J = terms.run, terms.local(node.name, slot)
     if isinstance(J, Identity):
         return lambda g, x: g
-    key = f"slope of {node.name} by input {slot}"
+    again = f", use {slot + 1}" if node.inputs.count(node.inputs[slot]) > 1 else ""
+    key = f"slope of {node.name} by {node.inputs[slot]}{again}"
     if isinstance(J, Diagonal) and J.batch in ((), (run.steps, run.batch)):
         (xs if J.batch else shared)[key] = J.d
         return lambda g, x: g * x[key]

@@ -52,7 +52,7 @@ def loop(
             known.update({name: tuple(now[name].shape[1:]) for name in looped})
         return after, {**{n: now[n] for n in keep}, **{p: after[p] for p in carried}}
 
-    reuse = Reuse(cell.graph.memo, ("forward", frozenset(keep), mask is None))
+    reuse = None if cell.graph.foreign else Reuse(cell.graph.memo, ("forward", frozenset(keep), mask is None))
     last, stacked = scan(body, first, xs, values[cell.input].shape[0], False, shared, reuse)
     shapes.update(known)
     values.update({name: stacked[name] for name in keep})
@@ -75,7 +75,7 @@ def step_of(
     """
     if isinstance(task, Packed):
         vector, names = task.vector, [node.name for node in task.nodes]
-        key, sizes = f"weights of {names[0]}", [given[name].shape[0] for name in task.weights]
+        key, sizes = f"weights of {vector}", [given[name].shape[0] for name in task.weights]
         weights = {key: stacked_weights(task, given).T}
         if shared is not None:
             shared |= weights

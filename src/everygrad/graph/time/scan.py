@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, final
 
-import numpy as np
-
 from everygrad.engines import Array, kind_of, namespace
+from everygrad.engines.arrays import contiguous
 from everygrad.errors import InputError, UnsupportedError
 from everygrad.graph.operation import Operation, Shape, ShapeProblem
 from everygrad.graph.steps import counting_shape, kept
@@ -165,7 +164,7 @@ class Scan(Operation):
         xp = namespace(array)
         array = xp.permute_dims(array, (1, 0, *range(2, array.ndim)))
         array = xp.flip(array, axis=0) if self.reverse else array
-        return np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array
+        return contiguous(array)
 
     def outer(self, array: Array) -> Array:
         """The inverse of `inner`, as a view where the library has one."""

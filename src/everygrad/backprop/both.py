@@ -1,0 +1,46 @@
+"""Both verbs at once, as straight-line code where that can be."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from everygrad.backprop.backward import backward
+from everygrad.backprop.bind import bind
+from everygrad.backprop.compiled import passed
+from everygrad.backprop.finite import all_finite
+from everygrad.backprop.forward import Network, computed, graph_of
+from everygrad.backprop.gradients import Gradients
+from everygrad.backprop.plan import plan
+from everygrad.backprop.straight import straight
+from everygrad.engines import Array, is_traced
+from everygrad.engines.pool import using
+from everygrad.graph import Graph
+
+
+def gradients(
+    network: Graph | Network, params: Mapping[str, Array], *data: Array, check_finite: bool = True, **named: Array
+) -> Gradients:
+    """The gradient of every quantity of a network or a graph: `forward`, then `backward`.
+
+    ``g = eg.gradients(net, params, x, y)``; ``g.loss``, ``g["h1"]``, ``g["W1"]``, ``print(g)``.
+    Raises what the two verbs raise. Cost: one forward and one backward pass. NumPy arrays: from the third call with
+    the same shapes on, as straight-line code (see `source`). JAX arrays: compiled, if there is a loop over time (see
+    `compiled`); within a ``jax.jit`` of one's own, as that compiles it.
+    """
+    graph, expected = graph_of(network)
+    todo = plan(graph)
+    values, kind = bind(graph, todo, params, data, named, expected)
+    if todo.scans and "jax" in kind.xp.__name__ and not any(map(is_traced, values.values())):
+        return passed(graph, todo, values, check_finite)
+    code = straight(graph, todo, values, kind)
+    if code is not None:
+        with np.errstate(all="ignore"), using(todo.pool):
+            found = code(values)
+            every, gradient = found.trace.arrays, found.arrays
+            if not check_finite or (
+                all(all_finite(every[name]) for name in todo.looked_at)
+                and all(all_finite(gradient[name]) for name in code.ends)
+            ):
+                return found
+    trace = computed(graph, todo, values, kind, check_finite)  # which names the first number that is not finite
+    return backward(trace, check_finite=check_finite)

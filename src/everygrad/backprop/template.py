@@ -1,0 +1,43 @@
+"""The record of a pass with its arrays exchanged: what a compiled pass fills with its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
+from typing import Any, final
+
+from everygrad.backprop.direct import Direct
+from everygrad.backprop.gradients import Gradients
+from everygrad.backprop.trace import Trace
+from everygrad.graph.time import Run, Segments, Sweep
+
+RECORDS = (Trace, Run, Segments, Sweep)
+"""What `Gradients` consists of, besides mappings of arrays."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Stands for the array of this name among those that a compiled pass gives."""
+
+    at: Any
+
+
+def filled(record: Any, arrays: Any) -> Any:
+    """The record with an array for each place: ``arrays[place.at]``."""
+    return exchanged(record, lambda value: isinstance(value, Place), lambda place: arrays[place.at])
+
+
+def exchanged(value: Any, chosen: Callable[[Any], bool], change: Callable[[Any], Any]) -> Any:
+    """The same record with what is chosen in it, arrays or what stands for them, changed."""
+    if chosen(value):
+        return change(value)
+    if isinstance(value, dict | MappingProxyType):
+        return MappingProxyType({name: exchanged(item, chosen, change) for name, item in value.items()})
+    if isinstance(value, RECORDS):
+        own = {field.name: getattr(value, field.name) for field in fields(value)}
+        return replace(value, **{name: exchanged(item, chosen, change) for name, item in own.items()})
+    if isinstance(value, Gradients):
+        trace, arrays, sweeps = (exchanged(v, chosen, change) for v in (value.trace, value.arrays, value.sweeps))
+        arrived = exchanged(value.direct.arrived, chosen, change) if isinstance(value.direct, Direct) else {}
+        return Gradients(trace, value.of, arrays, sweeps, Direct(trace, arrays, arrived))
+    return value
