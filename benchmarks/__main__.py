@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import feedforward, inside, recurrent
+from benchmarks.first import first_calls
+from benchmarks.growth import fits
 from benchmarks.machine import machine
 from benchmarks.peak import peaks
 from benchmarks.table import figures, markdown, merged, rows, write_readme
@@ -21,7 +23,7 @@ from everygrad.checks.tolerance import SINGLE, assert_close
 
 HERE = Path(__file__).parent
 OURS = "everygrad, all quantities"
-GROUPS = ("feedforward", "recurrent", "inside")
+GROUPS = ("feedforward", "recurrent", "inside", "growth")
 
 
 def cases(only: str, quick: bool) -> Iterator[tuple[str, dict[str, Work]]]:
@@ -61,18 +63,33 @@ def main() -> None:
         parser.error(f"--only: {', '.join(sorted(unknown))} is no group; known: {', '.join(GROUPS)}")
     seconds = arguments.seconds or (3.0 if arguments.quick else 20.0)
     stored = HERE / "results.json"
-    table = [] if arguments.quick or not stored.exists() else json.loads(stored.read_text("utf-8"))["rows"]
-    when, head = dt.datetime.now(dt.UTC).date().isoformat(), {}
+    old = json.loads(stored.read_text("utf-8")) if stored.exists() and not arguments.quick else {}
+    results = {
+        "machine": machine(),
+        "rows": old.get("rows", []),
+        "fits": old.get("fits", []),
+        "first": old.get("first", []),
+    }
+    when = dt.datetime.now(dt.UTC).date().isoformat()
+
+    def write() -> None:
+        results["machine"] = machine()  # now that the libraries are loaded
+        if not arguments.quick:
+            stored.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+            (HERE / "RESULTS.md").write_text(markdown(results), "utf-8")
+            write_readme(HERE.parent / "README.md", results)
+
     for title, contenders in cases(arguments.only, arguments.quick):
         print(f"{title} ...", file=sys.stderr, flush=True)
         timing = interleaved(contenders, seconds)
         measured = {} if arguments.quick else peaks(title, list(contenders))
-        table, head = merged(table, rows(title, timing, when, measured)), machine()
-        if not arguments.quick:
-            stored.write_text(json.dumps({"machine": head, "rows": table}, indent=1) + "\n", "utf-8")
-            (HERE / "RESULTS.md").write_text(markdown(table, head), "utf-8")
-            write_readme(HERE.parent / "README.md", table, head)
-    print(figures(table, head) if arguments.quick else markdown(table, head))
+        results["rows"] = merged(results["rows"], rows(title, timing, when, measured))
+        write()
+    if "growth" in arguments.only:
+        print("growth ...", file=sys.stderr, flush=True)
+        results |= {"fits": fits(seconds), "first": first_calls()}
+        write()
+    print(figures(results) if arguments.quick else markdown(results))
 
 
 if __name__ == "__main__":

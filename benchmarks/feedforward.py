@@ -33,6 +33,7 @@ CASES = (
     Case("784-512-512-10", (784, 512, 512, 10), 256, True),
     Case("64-128-128-10", (64, 128, 128, 10), 64, False),
     Case("64-32-16-10 (the demo's)", (64, 32, 16, 10), 32, False),
+    Case("2-3-2 (tiny)", (2, 3, 2), 1, False),
     Case("256 x 8 layers-10", (256, *(256,) * 7, 10), 256, True),
 )
 
@@ -59,6 +60,27 @@ def problem(case: Case, seed: int = 0) -> Problem:
 def ours(p: Problem) -> Work:
     """everygrad: every quantity, with all checks of the arguments."""
     return lambda: eg.gradients(p.net, p.params, p.x, p.y)
+
+
+def plain_lines(p: Problem) -> Work:
+    """The text that everygrad runs, by itself: NumPy's lines without any look at the arguments."""
+    names: dict[str, Any] = {}
+    text = eg.source(p.net, p.params, p.x, p.y)
+    exec(text, names)
+    order = text.partition("def gradients(")[2].partition(")")[0].replace("\n", " ").split(", ")
+    given = {"h0": p.x, "y": p.y, **p.params}
+    arrays = [given[name.strip()] for name in order]
+    return lambda: names["gradients"](*arrays)[1]
+
+
+def ours_compiled(p: Problem) -> Work:
+    """everygrad's formulas on JAX arrays, one compiled function: every quantity, arguments checked."""
+    import jax
+
+    run = eg.compiled(p.net)
+    params = {k: jax.numpy.asarray(v) for k, v in p.params.items()}
+    x, y = jax.numpy.asarray(p.x), jax.numpy.asarray(p.y)
+    return lambda: jax.block_until_ready(dict(run(params, x, y)))
 
 
 def products(p: Problem) -> Work:
@@ -174,6 +196,8 @@ def hips_autograd(p: Problem) -> Work:
 
 
 RIVALS: dict[str, Callable[[Problem], Work]] = {
+    "everygrad on JAX, eg.compiled, all quantities": ours_compiled,
+    "the plain NumPy lines alone (eg.source)": plain_lines,
     "the matrix products alone": products,
     "torch autograd, retain_grad": torch_retain_grad,
     "jax.grad, jit, all quantities": jax_perturb,

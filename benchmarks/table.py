@@ -6,6 +6,8 @@ from typing import Any
 from benchmarks.timing import Timing
 
 Row = dict[str, Any]
+Results = dict[str, Any]
+"""``machine``, ``rows``, ``fits`` (of how the cost grows) and ``first`` (calls)."""
 MARKS = ("<!-- figures: make bench -->\n", "<!-- end of the figures -->\n")
 
 NOT_THERE = {
@@ -47,8 +49,29 @@ def merged(old: list[Row], new: list[Row]) -> list[Row]:
     return [r for case in cases for r in (new if case in again else old) if r["case"] == case]
 
 
-def markdown(table: list[Row], head: dict[str, str]) -> str:
+def growth_lines(fits: list[Row]) -> list[str]:
+    """How the cost grows: one line for each of T, B and d."""
+    lines = ["| how the cost grows | sizes | best, ms | slope, measured | predicted |", "|---|---|---|--:|--:|"]
+    for r in fits:
+        sizes, times = ", ".join(map(str, r["sizes"])), ", ".join(f"{t:.3g}" for t in r["best_ms"])
+        lines.append(f"| {r['what']}: {r['case']} | {sizes} | {times} | {r['slope']:.2f} | {r['predicted']:g} |")
+    return [*lines, "", "Slopes: log time by log size, over the last three sizes.", ""]
+
+
+def first_lines(first: list[Row]) -> list[str]:
+    """The first calls of each network."""
+    lines = ["| a network's first calls | first, ms | second | third | fourth |", "|---|--:|--:|--:|--:|"]
+    lines += [f"| {r['case']} | {' | '.join(f'{t:.3g}' for t in r['median_ms'])} |" for r in first]
+    return [
+        *lines,
+        "",
+        "The first makes the plan, the second writes the pass as straight-line code, which the others run.",
+    ]
+
+
+def markdown(results: Results) -> str:
     """The table for people."""
+    table, head = results["rows"], results["machine"]
     lines = ["# Measured with `make bench`", "", *(f"- {name}: {text}" for name, text in head.items()), ""]
     lines += [
         "Everybody's gradients are compared before anything is timed. Ratios are medians over interleaved rounds.",
@@ -61,14 +84,16 @@ def markdown(table: list[Row], head: dict[str, str]) -> str:
         memory = f"{r['peak_bytes'] / 2**20:,.1f} MiB" if "peak_bytes" in r else ""
         figures = f"{r['best_ms']:.3f} | {r['median_ms']:.3f} | {'' if r['ours'] else ratio} | {memory}"
         lines.append(f"| {r['case']} | {r['contender']} | {figures} |")
+    lines += ["", *growth_lines(results["fits"]), *first_lines(results["first"])]
     lines += ["", "Memory: what the process grew by at most during one call, in a process of its own.", ""]
     lines += ["Not in the table, since they cannot do this work:", ""]
     lines += [f"- {name}: {text}" for name, text in NOT_THERE.items()]
     return "\n".join(lines) + "\n"
 
 
-def figures(table: list[Row], head: dict[str, str]) -> str:
+def figures(results: Results) -> str:
     """What the README shows: networks by case, then what lies inside a recurrence."""
+    table, head = results["rows"], results["machine"]
     cases = list(dict.fromkeys(r["case"] for r in table))
     by_case = {case: {r["contender"]: r for r in table if r["case"] == case} for case in cases}
     networks = [case for case in cases if "the matrix products alone" in by_case[case]]
@@ -102,6 +127,6 @@ def with_figures(readme: str, text: str) -> str:
     return before + MARKS[0] + text + MARKS[1] + after
 
 
-def write_readme(path: Path, table: list[Row], head: dict[str, str]) -> None:
+def write_readme(path: Path, results: Results) -> None:
     """Put the figures into the README."""
-    path.write_text(with_figures(path.read_text("utf-8"), figures(table, head)), "utf-8")
+    path.write_text(with_figures(path.read_text("utf-8"), figures(results)), "utf-8")

@@ -3,28 +3,29 @@
 import json
 from pathlib import Path
 
+from benchmarks import first, growth
 from benchmarks.peak import peaks
-from benchmarks.table import figures, markdown, merged, number, rows, with_figures
+from benchmarks.table import figures, first_lines, growth_lines, markdown, merged, number, rows, with_figures
 from benchmarks.timing import Timing, interleaved
+from everygrad.networks import FeedForward
 
 ROOT = Path(__file__).parents[1]
 
 
 def stored():
-    found = json.loads((ROOT / "benchmarks/results.json").read_text("utf-8"))
-    return found["rows"], found["machine"]
+    return json.loads((ROOT / "benchmarks/results.json").read_text("utf-8"))
 
 
 def test_the_readme_has_the_figures_that_were_measured():
     readme = (ROOT / "README.md").read_text("utf-8")
-    assert with_figures(readme, figures(*stored())) == readme
-    assert markdown(*stored()) == (ROOT / "benchmarks/RESULTS.md").read_text("utf-8")
+    assert with_figures(readme, figures(stored())) == readme
+    assert markdown(stored()) == (ROOT / "benchmarks/RESULTS.md").read_text("utf-8")
 
 
 def test_every_figure_is_in_the_table():
-    table, head = stored()
-    text = markdown(table, head)
-    for row in table:
+    results = stored()
+    text = markdown(results)
+    for row in results["rows"]:
         line = next(x for x in text.splitlines() if x.startswith(f"| {row['case']} | {row['contender']} |"))
         assert f"{row['best_ms']:.3f}" in line
         assert row["ours"] or number(row["ours_over_this"]) in line
@@ -35,7 +36,7 @@ def test_ratios_are_taken_round_by_round():
     ours, rival = rows("a case", timing, "2026-01-02", {"rival": 2**20})
     assert (ours["ours"], ours["ours_over_this"], ours["best_ms"], ours["median_ms"]) == (True, 1.0, 1.0, 2.5)
     assert (rival["ours"], rival["ours_over_this"], rival["rounds"]) == (False, 0.375, 4)
-    assert "1.0 MiB" in markdown([ours, rival], {"cores": "2"})
+    assert "1.0 MiB" in markdown({"machine": {"cores": "2"}, "rows": [ours, rival], "fits": [], "first": []})
 
 
 def test_a_case_that_is_measured_again_takes_its_old_place():
@@ -58,3 +59,23 @@ def test_memory_of_the_structured_tensor_does_not_grow_with_its_cube():
     assert found["everygrad, structured"] < 2**20
     assert found["torch.func.jacrev"] > 128**3 * 4 / 2  # some of it fits into what the process holds already
     assert peaks("another case", ["anybody"]) == {}
+
+
+def test_the_slope_of_a_known_cost_is_found(monkeypatch):
+    monkeypatch.setattr(growth, "ours", lambda p: p)
+    monkeypatch.setattr(growth, "problem", lambda cell, size: size)
+    monkeypatch.setattr(growth, "best", lambda size, seconds: 3.0 * size[0] * size[1] * size[3] ** 2)
+    found = growth.fits(0.0)
+    assert [row["what"] for row in found] == ["T", "B", "d"]
+    for row in found:
+        assert abs(row["slope"] - row["predicted"]) < 1e-12
+        assert f"| {row['predicted']:.2f} | {row['predicted']:g} |" in "\n".join(growth_lines([row]))
+
+
+def test_first_calls_are_those_of_new_networks(monkeypatch):
+    made = []
+    monkeypatch.setattr(first, "NETWORKS", {"2-3-2, B 1": lambda: made.append(1) or FeedForward([2, 3, 2])})
+    ((row),) = first.first_calls(rounds=3)
+    assert len(made) == 3
+    assert len(row["median_ms"]) == first.CALLS
+    assert row["case"] in "\n".join(first_lines([row]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 # here first, so that afterwards the function has the name: `eg.paths(...)`. `from everygrad.paths import`
 # finds the room all the same.
 from everygrad import errors
-from everygrad.backprop import Gradients, Trace, backward, compiled, contributions, forward, gradients, jacobian
+from everygrad.backprop import Gradients, Trace, backward, compiled, contributions, forward, gradients, jacobian, source
 from everygrad.batches import chunks, gradients_of_chunks
 from everygrad.derive import derive
 from everygrad.graph import Graph, Operation, graph, ops
@@ -55,6 +55,7 @@ __all__ = [
     "paths",
     "report",
     "save",
+    "source",
     "through_time",
     "train",
     "unroll",

@@ -55,7 +55,7 @@ def feed_forward(sizes=(4, 5, 3), B=6, dtype=np.float64, seed=0, **options):
     return net, params, x, target.astype(dtype)
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 9), min_size=2, max_size=5),
     st.integers(1, 6),
@@ -82,7 +82,7 @@ def test_large_results_are_written_in_place_and_have_the_same_bits():
         assert_same_bits(each, reference)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(cases(longest=12))
 def test_recurrent_networks_have_the_same_bits(case):
     numbers = made(case)

@@ -8,7 +8,7 @@ from typing import Any, final
 import array_api_compat
 import numpy as np
 
-from everygrad.engines.arrays import Array, kind_of
+from everygrad.engines.arrays import Array, namespace
 
 Arrays = dict[str, Array]
 Body = Callable[[Arrays, Arrays, Arrays], tuple[Arrays, Arrays]]
@@ -43,8 +43,9 @@ def scan(
 
     ``xs`` have time as their first axis; so have the results, the second of which stacks the y_t by t.
     ``reverse`` goes from the last step to the first. With JAX arrays the body is traced once, whatever
-    the number of steps; with NumPy arrays and ``reuse`` it is recorded once and runs as straight-line code;
-    otherwise, and if it looks at numbers, it is called for each step.
+    the number of steps; with NumPy arrays and ``reuse`` it is recorded once and runs as straight-line code, and
+    so it does with torch tensors on the CPU, whose memory NumPy can read; otherwise, and if it looks at numbers,
+    it is called for each step.
     """
     sample = next(iter(carry.values()))
     if array_api_compat.is_jax_array(sample):
@@ -55,20 +56,52 @@ def scan(
         from everygrad.engines.program.loops import inside
 
         return inside(sample.recorder, body, carry, xs, steps, reverse, shared)
+    if array_api_compat.is_torch_array(sample) and steps >= WORTH_RECORDING and reuse is not None:
+        found = _by_views(body, carry, xs, steps, reverse, shared, reuse)
+        if found is not None:
+            return found
     if type(sample) is np.ndarray and steps >= WORTH_RECORDING and reuse is not None:
         from everygrad.engines.program.loops import run
 
         found = run(body, carry, xs, steps, reverse, shared, reuse)
         if found is not None:
             return found
-    stacked: Arrays = {}
+    kept: dict[str, list[Array]] = {}
     names, arrays, everywhere = tuple(xs), tuple(xs.values()), dict(shared)
     for t in reversed(range(steps)) if reverse else range(steps):
         carry, y = body(carry, {name: array[t] for name, array in zip(names, arrays, strict=True)}, everywhere)
-        if not stacked:
-            for name, value in y.items():
-                kind = kind_of(value)
-                stacked[name] = kind.xp.empty((steps, *value.shape), dtype=kind.dtype, device=kind.device)
         for name, value in y.items():
-            stacked[name][t] = value
-    return carry, stacked
+            kept.setdefault(name, []).append(value)
+    found = {}
+    for name in list(kept):
+        each = kept.pop(name)
+        found[name] = namespace(each[0]).stack(each[::-1] if reverse else each, axis=0)
+    return carry, found
+
+
+def _by_views(
+    body: Body,
+    carry: Arrays,
+    xs: Arrays,
+    steps: int,
+    reverse: bool,
+    shared: Mapping[str, Array],
+    reuse: Reuse,
+) -> tuple[Arrays, Arrays] | None:
+    """The loop over torch tensors as one over NumPy arrays that share their memory, or None where that cannot be."""
+    import torch
+
+    from everygrad.engines.program.loops import run
+
+    everything = (*carry.values(), *xs.values(), *shared.values())
+    if not all(type(t) is torch.Tensor and t.device.type == "cpu" and not t.requires_grad for t in everything):
+        return None
+    try:
+        views = [{name: tensor.numpy() for name, tensor in part.items()} for part in (carry, xs, shared)]
+    except (RuntimeError, TypeError):  # bfloat16, tensors of torch's own transformations, what torch.compile traces
+        return None
+    found = run(body, views[0], views[1], steps, reverse, views[2], reuse)
+    if found is None:
+        return None
+    last, kept = ({name: torch.from_numpy(array) for name, array in part.items()} for part in found)
+    return last, kept

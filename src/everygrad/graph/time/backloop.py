@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from everygrad.engines import Array
+from everygrad.engines import Array, namespace
 from everygrad.engines.loop import Reuse, scan
 from everygrad.graph.graph import Node
 from everygrad.graph.time.loop import MASK, stacked_weights
@@ -48,8 +48,8 @@ def backloop(run: Run, found: Arrays, final: Mapping[str, Array], terms: Terms) 
             arriving = later[previous]
             if run.mask is not None:  # where there is no step, the state was carried on, and so is its gradient
                 present, zero = x[MASK][..., None], x["zero"]
-                before[previous] = kind.xp.where(present, zero, arriving)
-                arriving = kind.xp.where(present, arriving, zero)
+                before[previous] = namespace(arriving).where(present, zero, arriving)
+                arriving = namespace(arriving).where(present, arriving, zero)
             if name in looped:
                 add(g, name, arriving)
             else:
@@ -60,7 +60,7 @@ def backloop(run: Run, found: Arrays, final: Mapping[str, Array], terms: Terms) 
             if previous in g:
                 add(before, previous, g[previous])
             if previous not in before:
-                before[previous] = kind.xp.zeros_like(later[previous])
+                before[previous] = namespace(later[previous]).zeros_like(later[previous])
         return before, {**{name: g[name] for name in shown if name in g}, **kept}
 
     last = {p: final[n] if n in final else kind.zeros((run.batch, *run.shapes[n])) for n, p in states}
@@ -124,7 +124,7 @@ def _packed_work(run: Run, task: Packed, shared: Arrays) -> Work:
     def work(g: Arrays, x: Arrays, kept: Arrays) -> None:
         if any(name in g for name in names):
             each = [g[name] if name in g else x[f"zeros for {name}"] for name in names]
-            kept[key] = each[0] if len(each) == 1 else run.kind.xp.concat(each, axis=-1)
+            kept[key] = each[0] if len(each) == 1 else namespace(each[0]).concat(each, axis=-1)
             add(g, task.vector, kept[key] @ x[weights])
 
     return work

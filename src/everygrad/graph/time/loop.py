@@ -47,7 +47,7 @@ def loop(
             step(now)
         after = {previous: now[name] for name, previous in cell.states}
         if mask is not None:
-            after = {n: xp.where(x[MASK][..., None], s, before[n]) for n, s in after.items()}
+            after = {n: namespace(s).where(x[MASK][..., None], s, before[n]) for n, s in after.items()}
         if not known:
             known.update({name: tuple(now[name].shape[1:]) for name in looped})
         return after, {**{n: now[n] for n in keep}, **{p: after[p] for p in carried}}
