@@ -1,11 +1,13 @@
 # make demo      the main job: train on real data, compute and check every gradient, also over time, write report.html
 # make test      every check of the project (what the integration server runs)
 # make docs      the documentation, in build/docs
+# make pictures  the pictures of the demo's report in README and documentation
 # make bench     all gradients against the other libraries, in one run
 # make format    put the source into its format
 # make clean     remove what these targets wrote, but for the virtual environment
 #
-# Needs Python 3.11 or newer and nothing else: PYTHON=python3.12 make test names another one.
+# Needs Python 3.11 or newer and nothing else: PYTHON=python3.12 make test names another one. `make test` opens the
+# pages in Chromium: it installs Debian's if it may, or says what to do.
 # An existing .venv is used; VENV=elsewhere names another one.
 
 PYTHON ?= python3
@@ -22,22 +24,37 @@ BENCH := $(RUN) -m benchmarks
 # pytest-xdist starts a process for each core
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test docs bench format clean
+.PHONY: demo test chromium docs pictures bench format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
 	$(DEMO)
 
-test: $(VENV)/.installed-test
+test: $(VENV)/.installed-test chromium
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyrefly check --python-interpreter-path $(RUN)
 	$(BIN)/lint-imports --no-logo
 	$(ONE_THREAD) $(RUN) -m pytest -n auto
 
+# The pages are opened in a real browser, with the system's chromium; as root on Debian it is installed if missing.
+chromium:
+	@command -v "$${EVERYGRAD_CHROMIUM:-chromium}" >/dev/null || command -v chromium-browser >/dev/null \
+	  || command -v google-chrome >/dev/null || { \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	      echo "Installing Debian's chromium, for the tests in a browser ..."; \
+	      apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends chromium >/dev/null; \
+	    else \
+	      echo "The tests in a browser need Chromium. Install it (Debian and Ubuntu: apt install chromium)," >&2; \
+	      echo "or name yours: EVERYGRAD_CHROMIUM=/path/to/chrome make test" >&2; exit 1; \
+	    fi; }
+
 docs: $(VENV)/.installed-test
 	$(ONE_THREAD) $(RUN) -m sphinx -q -W --keep-going -E -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
+
+pictures: $(VENV)/.installed-test chromium demo
+	$(RUN) docs/pictures.py report.html docs/images
 
 bench: $(VENV)/.installed-bench
 	$(BENCH)

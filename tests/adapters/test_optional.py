@@ -28,11 +28,11 @@ def test_what_is_not_installed_is_named():
     lines = run(
         "class Missing:  # as if they were not installed\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name in ('torch', 'sklearn'):\n"
+        "        if name in ('torch', 'sklearn', 'anywidget'):\n"
         "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
         "sys.meta_path.insert(0, Missing())\n"
         "import everygrad.adapters as a\n"
-        "for name in ('from_torch', 'from_sklearn', 'watch'):\n"
+        "for name in ('from_torch', 'from_sklearn', 'watch', 'ReportWidget'):\n"
         "    try:\n"
         "        getattr(a, name)\n"
         "    except ModuleNotFoundError as error:\n"
@@ -46,5 +46,6 @@ def test_what_is_not_installed_is_named():
         "from_torch needs torch, which is not installed: pip install 'everygrad[torch]'",
         "from_sklearn needs sklearn, which is not installed: pip install 'everygrad[sklearn]'",
         "watch needs torch, which is not installed: pip install 'everygrad[torch]'",
+        "ReportWidget needs anywidget, which is not installed: pip install 'everygrad[jupyter]'",
         "module 'everygrad.adapters' has no attribute 'from_keras'",
     ]

@@ -1,6 +1,7 @@
 """Reports of all kinds of networks, and the page as a parser sees it."""
 
 from html.parser import HTMLParser
+from types import MappingProxyType
 
 import numpy as np
 
@@ -114,6 +115,8 @@ class Page(HTMLParser):
     """The elements of a page with their attributes, the text of each, and whether all tags match."""
 
     VOID = frozenset({"br", "img", "meta"})
+    ENDS = MappingProxyType({"td": {"td", "th"}, "th": {"td", "th"}, "tr": {"td", "th", "tr"}})
+    """What the beginning of an element ends, by the HTML standard; the end of anything around a row ends it too."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -126,11 +129,17 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert len(dict(attrs)) == len(attrs), f"{tag} has an attribute twice"
+        self.end(self.ENDS.get(tag, set()))
         self.elements.append((tag, dict(attrs)))
         if tag not in self.VOID:
             self.open.append(len(self.elements) - 1)
 
+    def end(self, names: set[str]) -> None:
+        while self.open and self.elements[self.open[-1]][0] in names:
+            self.open.pop()
+
     def handle_endtag(self, tag: str) -> None:
+        self.end({"td", "th", "tr"} if tag in ("thead", "tbody") else set())
         assert self.open, f"</{tag}> closes nothing"
         assert self.elements[self.open[-1]][0] == tag, f"</{tag}> closes <{self.elements[self.open[-1]][0]}>"
         self.open.pop()

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import struct
 import zlib
 
@@ -13,7 +14,7 @@ from everygrad.report.plots import Axes, Line, plot
 from tests.report.cases import Page
 
 
-def decoded(content: bytes) -> np.ndarray:
+def decoded(content: bytes, shades: int = STEPS) -> np.ndarray:
     """Red, green, blue and opacity of each pixel; every chunk's sum is checked."""
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     chunks, at = {}, 8
@@ -30,7 +31,7 @@ def decoded(content: bytes) -> np.ndarray:
     assert not lines[:, 0].any()
     colours = np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(-1, 3)
     opacity = np.frombuffer(chunks[b"tRNS"], np.uint8)
-    assert len(colours) == len(opacity) == 2 * STEPS + 2
+    assert len(colours) == len(opacity) == 2 * shades + 2
     return np.concatenate([colours[lines[:, 1:]], opacity[lines[:, 1:], None]], -1)
 
 
@@ -43,6 +44,17 @@ def test_colour_is_the_sign_and_opacity_the_magnitude():
         part = 1.0 + math.log10(abs(float(value)) / largest) / 3
         assert abs(pixel[3] / 255 - max(part, 0.0)) <= 1.0 / STEPS + 0.003
         if pixel[3]:
+            assert tuple(pixel[:3]) == (POSITIVE if value > 0 else NEGATIVE)
+
+
+def test_values_are_shaded_in_equal_steps():
+    values = np.random.default_rng(0).normal(size=(7, 11))
+    largest = float(np.abs(values).max())
+    for shades in (24, 8):
+        pixels = decoded(png(indices(values, largest, "linear", shades), shades), shades).reshape(-1, 4)
+        for value, pixel in zip(values.ravel(), pixels, strict=True):
+            level = math.ceil(abs(float(value)) / largest * shades)
+            assert pixel[3] == round(255 * level / shades)
             assert tuple(pixel[:3]) == (POSITIVE if value > 0 else NEGATIVE)
 
 
@@ -65,6 +77,8 @@ def test_the_shade_of_a_unit():
 def test_the_legend_has_the_numbers():
     text = Page(legend(0.0123)).all("div")[0][1]
     assert text == "−0.012within ±1.2e-050.012"
+    assert Page(legend(0.0123, signed=False)).all("div")[0][1] == "up to 1.2e-050.012"
+    assert Page(legend(2.5, scale="linear")).all("div")[0][1] == "−2.502.5"
 
 
 @pytest.mark.parametrize("up", ["logarithmic", "linear", "powers"])
@@ -79,7 +93,8 @@ def test_a_curve_goes_through_its_numbers(up, span):
     scale = float if up == "linear" else math.log10
     (v1, y1), (v2, y2) = ticks[0], ticks[-1]
     (path,) = [a["d"] for a, _ in drawn.all("path") if (a.get("class") or "").startswith("line")]
-    places = [float(part.split()[1]) for part in path.replace("M", "L").split("L") if part]
+    moves = [float(part) for part in re.findall(r"-?\d*\.?\d+", path)]
+    places = list(itertools.accumulate(moves[1::2]))  # the first is a place, the others are steps from it
     for value, y in zip(values, places, strict=True):
         expected = y1 + (y2 - y1) * (scale(value) - scale(v1)) / (scale(v2) - scale(v1))
         assert abs(y - expected) < 0.3

@@ -1,6 +1,9 @@
 """The page as a parser sees it: complete, offline, in order, accessible, and proof against hostile names."""
 
+import base64
+import hashlib
 import itertools
+import json
 import re
 from dataclasses import replace
 
@@ -12,12 +15,16 @@ from everygrad import report
 from everygrad.networks import GraphNetwork
 from tests.report.cases import ALL, Page, made
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+POLICY = (
+    "default-src 'none'; script-src 'sha256-{}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'"
+)
+SVG_NAMESPACE = "http://www.w3.org/2000/svg"  # the only address in the page: a name, which nobody loads
 ALLOWED = {
-    "a", "body", "caption", "circle", "code", "dd", "desc", "details", "div", "dl", "dt", "figcaption", "figure",
-    "footer", "g", "h1", "h2", "h3", "h4", "head", "header", "html", "i", "img", "li", "main", "meta", "nav", "p",
-    "path", "pre", "rect", "section", "span", "strong", "style", "summary", "svg", "table", "tbody", "td", "text", "th",
-    "thead", "title", "tr", "ul",
+    "a", "body", "button", "caption", "circle", "code", "dd", "desc", "details", "div", "dl", "dt", "figcaption",
+    "figure", "footer", "g", "h1", "h2", "h3", "h4", "head", "header", "html", "i", "image", "img", "li", "main",
+    "meta", "nav", "p", "path", "pre", "rect", "script", "section", "span", "strong", "style", "summary", "svg",
+    "table", "tbody", "td", "text", "th", "thead", "title", "tr", "ul",
 }  # fmt: skip
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -54,16 +61,21 @@ def test_it_is_one_offline_file(page):
         assert "url(" not in (attributes.get("style") or "")
     ((_, style),) = parsed.all("style")
     assert not re.search(r"url\(|@import|https?:|//", style)
-    markup = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", text)
+    assert text.count(SVG_NAMESPACE) == 1
+    markup = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", text).replace(SVG_NAMESPACE, "")
     assert not re.search(r"https?:|url\(|[\"'(]//", markup)
 
 
-def test_the_policy_allows_styles_and_inline_pictures_only(page):
-    _, parsed = page
+def test_the_policy_allows_one_script_styles_and_inline_pictures_only(page):
+    text, parsed = page
     policies = [a["content"] for a, _ in parsed.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
     assert len(policies) == 1
-    assert policies[0].startswith(POLICY)
-    assert "script" not in policies[0]
+    island, module = re.findall(r"<script([^>]*)>(.*?)</script>", text, flags=re.DOTALL)
+    assert policies[0] == POLICY.format(base64.b64encode(hashlib.sha256(module[1].encode()).digest()).decode())
+    assert (island[0], module[0]) == (' type="application/json" id="everygrad-record"', ' type="module"')
+    assert len(parsed.all("script")) == 2
+    json.loads(island[1], parse_constant=pytest.fail)  # NaN and Infinity are no JSON
+    assert not set("<>&\u2028\u2029") & set(island[1])
     assert {name for name, _ in parsed.elements} <= ALLOWED
     assert not [a for _, a in parsed.elements if any(key.startswith("on") for key in a)]
 
@@ -78,8 +90,9 @@ def test_landmarks_headings_and_references_are_in_order(page):
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     ids = [a["id"] for _, a in parsed.elements if "id" in a]
     assert len(ids) == len(set(ids))
-    for _, attributes in parsed.elements:
-        pointed = [*(attributes.get("aria-labelledby") or "").split(), (attributes.get("href") or "#report")[1:]]
+    for name, attributes in parsed.elements:
+        pointed = [*(attributes.get("aria-labelledby") or "").split()]
+        pointed += [(attributes["href"] or "")[1:]] if name == "a" else []
         assert set(pointed) <= set(ids)
 
 
@@ -96,7 +109,7 @@ def test_pictures_and_tables_can_be_read_without_seeing_them(page):
     assert {a.get("scope") for a, _ in parsed.all("th")} == {"col", "row"}
     for attributes, _ in parsed.all("div"):
         if attributes.get("class") == "wide":  # what scrolls can be reached with the keyboard and has a name
-            assert (attributes["tabindex"], attributes["role"]) == ("0", "region")
+            assert (attributes["tabindex"], attributes["role"]) == ("0", "group")
             assert attributes["aria-label"]
 
 
@@ -108,6 +121,15 @@ def test_every_gradient_is_in_the_table():
         (row,) = [row for row in rows if row.startswith(q.name + q.role)]
         assert f"{q.norm:.4g}" in row
         assert q.error is None or f"{q.error:.2g}" in row
+
+
+def test_every_formula_is_a_line_of_code():
+    r = made("checked")
+    parsed = Page(report.to_html(r))
+    assert [text for _, text in parsed.all("code")] == list(r.formulas)
+    ((attributes, text),) = parsed.all("pre")
+    assert text.splitlines() == list(r.formulas)
+    assert attributes["tabindex"] == "0"  # it may scroll
 
 
 def test_the_verdict_stands_on_top():

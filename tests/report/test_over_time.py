@@ -300,13 +300,17 @@ def spoiled(word: str) -> report.Report:
         series = tuple(dataclasses.replace(s, name=word + s.name) for s in layer.series)
         maps = tuple(dataclasses.replace(m, name=word + m.name) for m in layer.maps)
         credit = tuple(dataclasses.replace(c, weight=word + c.weight) for c in layer.credit)
+        spread = tuple(dataclasses.replace(d, name=word + d.name) for d in layer.distributions)
+        tensor = dataclasses.replace(layer.tensor, state=word, weight=word, before=word + "a", multiplied=word)
+        layer = dataclasses.replace(layer, distributions=spread, tensor=tensor)
         names = {"label": word, "states": (word, word + "2"), "cell": (word,), "radius": {word: 1.0}}
         return dataclasses.replace(layer, series=series, maps=maps, credit=credit, **names)
 
     r = made("lstm")
     finding = dataclasses.replace(verdict_of(word), layer=word)
     told = dataclasses.replace(r.verdict, level="error", headline=word, findings=(finding,))
-    return dataclasses.replace(r, time=tuple(map(renamed, r.time)), network=word, verdict=told)
+    weights = tuple(dataclasses.replace(w, name=word + w.name) for w in r.weights)
+    return dataclasses.replace(r, time=tuple(map(renamed, r.time)), network=word, verdict=told, weights=weights)
 
 
 def verdict_of(word: str) -> Finding:

@@ -1,6 +1,6 @@
 """Models from elsewhere: ``from_torch(module)`` and ``from_sklearn(estimator)`` give (network, parameters).
 
-``watch(module)`` looks into a model of torch while it stays what it is.
+``watch(module)`` looks into a model of torch while it stays what it is. ``ReportWidget(report)`` is a Jupyter widget.
 
 Each library is loaded when its adapter is asked for, not before.
 """
@@ -9,18 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from everygrad.adapters.notebook import ReportWidget
     from everygrad.adapters.scikit import from_sklearn
     from everygrad.adapters.torch_module import from_torch
     from everygrad.adapters.torch_watch import watch
 
-__all__ = ["from_sklearn", "from_torch", "watch"]
+__all__ = ["ReportWidget", "from_sklearn", "from_torch", "watch"]
 
 _HOMES = {
+    "ReportWidget": "everygrad.adapters.notebook",
     "from_sklearn": "everygrad.adapters.scikit",
     "from_torch": "everygrad.adapters.torch_module",
     "watch": "everygrad.adapters.torch_watch",
 }
-_LIBRARIES = {"from_sklearn": "sklearn", "from_torch": "torch", "watch": "torch"}  # each is also the name of the extra
+_LIBRARIES = {"ReportWidget": "anywidget", "from_sklearn": "sklearn", "from_torch": "torch", "watch": "torch"}
+_EXTRAS = {"anywidget": "jupyter"}  # the others are called as their library
 
 
 def __getattr__(name: str) -> Any:
@@ -32,5 +35,6 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != library:
             raise
-        text = f"{name} needs {library}, which is not installed: pip install 'everygrad[{library}]'"
+        extra = _EXTRAS.get(library, library)
+        text = f"{name} needs {library}, which is not installed: pip install 'everygrad[{extra}]'"
         raise ModuleNotFoundError(text, name=library) from error

@@ -14,11 +14,15 @@ from everygrad.diagnose import flow, units, verdict
 from everygrad.engines import namespace, to_numpy
 from everygrad.errors import InputError
 from everygrad.graph import Graph
+from everygrad.report.distributions import distributions
+from everygrad.report.explore import explore
 from everygrad.report.maps import heat_maps
 from everygrad.report.over_time import layers_in_time
 from everygrad.report.picture import both_ends, formula, formulas, picture
 from everygrad.report.record import Checked, Data, EpochRow, Quantity, Report
 from everygrad.report.scores import scores
+from everygrad.report.tensor_picture import tensor_of_layer
+from everygrad.report.weight_maps import weight_maps
 from everygrad.version import __version__
 
 MOST_FORMULAS = 60
@@ -47,6 +51,9 @@ def build(
     described = _data(data)
     with np.errstate(all="ignore"):  # numbers that are not finite stay so
         accuracy, r_squared = scores(trace, gradients.of)
+        recurrent = layers_in_time(gradients)
+        drawn = picture(gradients)
+        weights, matrices = weight_maps(gradients)
         return Report(
             title=title or (f"Gradients of a network on {described.name}" if described else "Gradients of a network"),
             version=__version__,
@@ -66,12 +73,17 @@ def build(
             quantities=_quantities(gradients, check),
             flow=flow(gradients),
             layers=units(gradients),
-            picture=picture(gradients),
+            picture=drawn,
             formulas=tuple(both_ends(formulas(gradients), MOST_FORMULAS)),
             maps=maps,
             maps_total=total,
             history=tuple(_epoch(i, row) for i, row in enumerate(history)),
-            time=layers_in_time(gradients),
+            time=recurrent,
+            distributions=distributions(gradients),
+            weights=weights,
+            weights_total=matrices,
+            tensor=None if trace.plan.scans else tensor_of_layer(gradients),
+            explore=explore(gradients, drawn, described.classes if described else ()),
         )
 
 

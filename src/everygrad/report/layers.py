@@ -51,16 +51,10 @@ def slopes(layer: LayerUnits, key: str) -> Markup:
     for place, unit in enumerate(units):
         slope, x = float(layer.slope[unit]), place * 15 + 1
         part = slope / steepest if steepest and math.isfinite(slope) else 0.0
-        where = {"x": x, "y": 1, "width": 13, "height": 16, "rx": 2}
-        cells.append(
-            tag(
-                "g",
-                tag("title", f"{clean(layer.labels[unit])}: mean slope {number(slope, 3)}"),
-                tag("rect", class_="cell", **where),
-                tag("rect", class_="seq", fill_opacity=f"{part:.2f}", **where),
-                tag("path", class_="cross", d=f"M{x + 3} 5l7 8m0 -8l-7 8") if layer.dead[unit] else None,
-            )
-        )
+        said = tag("title", f"{clean(layer.labels[unit])}: mean slope {number(slope, 3)}")
+        cells.append(tag("rect", said, class_="cell", x=x, fill_opacity=f"{part:.2f}"))
+        if layer.dead[unit]:
+            cells.append(tag("path", class_="cross", d=f"M{x + 3} 5l7 8m0 -8l-7 8"))
     shown = f"{len(cells)} of {counted(count, 'unit')}" if count > MOST_CELLS else counted(count, "unit")
     title = f"Mean slope of {clean(layer.activation)} at each unit of {clean(layer.name)}"
     dead = f", {sum(layer.dead):,} dead" if any(layer.dead) else ""

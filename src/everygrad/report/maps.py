@@ -1,4 +1,4 @@
-"""Which gradients are shown unit by unit and sample by sample, and which of their units and samples."""
+"""Which quantities and gradients are shown unit by unit and sample by sample, and which of their units and samples."""
 
 import math
 
@@ -10,6 +10,7 @@ from everygrad.engines import to_numpy
 from everygrad.graph import Node
 from everygrad.graph.elementwise import Elementwise
 from everygrad.graph.losses import Loss
+from everygrad.report.cells import largest
 from everygrad.report.picture import both_ends, formula
 from everygrad.report.record import HeatMap
 
@@ -19,17 +20,18 @@ MOST_SAMPLES = 96
 
 
 def heat_maps(gradients: Gradients) -> tuple[tuple[HeatMap, ...], int]:
-    """The maps of ∇a and ∇h of each layer and of the input, and how many there would be if all were shown.
+    """The maps of a, h, ∇a and ∇h of each layer and of the input, and how many there would be if all were shown.
 
     Units and samples are taken at equal distances if there are many; the samples are ordered by class if
     the targets are class labels.
     """
-    nodes = _worth_a_map(gradients)
+    nodes = worth_a_map(gradients)
     labels = _labels(gradients)
     return tuple(_heat_map(gradients, node, labels) for node in both_ends(nodes, MOST_MAPS)), len(nodes)
 
 
-def _worth_a_map(gradients: Gradients) -> list[Node]:
+def worth_a_map(gradients: Gradients) -> list[Node]:
+    """The quantities of each sample that are looked at unit by unit: the input, a and h of each layer."""
     trace = gradients.trace
     loss = trace.graph.by_name[gradients.of]
     per_sample = [n for n in trace.nodes if n.lead == 1 and n.name in gradients.arrays and n.name != gradients.of]
@@ -55,15 +57,18 @@ def _labels(gradients: Gradients) -> np.ndarray | None:
 
 
 def _heat_map(gradients: Gradients, node: Node, labels: np.ndarray | None) -> HeatMap:
-    g = to_numpy(gradients[node.name]).astype(np.float64)
-    g = g.reshape(-1, math.prod(g.shape[node.lead :]))
-    samples, units = g.shape
+    g, value = (to_numpy(x) for x in (gradients[node.name], gradients.trace[node.name]))
+    units = math.prod(g.shape[node.lead :])
+    g, value = g.astype(np.float64).reshape(-1, units), value.reshape(-1, units)
+    samples = len(g)
     by_class = labels is not None and len(labels) == samples
     order = np.argsort(labels, kind="stable") if by_class else np.arange(samples)
     columns, rows = order[spaced(samples, MOST_SAMPLES)], spaced(units, MOST_UNITS)
     magnitude = np.abs(g)
     with np.errstate(all="ignore"):
         mean = magnitude.mean(0)[rows]
+        value_mean = value.mean(0, dtype=np.float64)[rows]
+    shown = value[np.ix_(columns, rows)].T.astype(np.float64)
     peak_at = magnitude[:, rows].argmax(0)
     return HeatMap(
         name=node.name,
@@ -78,6 +83,9 @@ def _heat_map(gradients: Gradients, node: Node, labels: np.ndarray | None) -> He
         mean=mean,
         peak=magnitude[peak_at, rows],
         peak_at=peak_at,
+        value=shown,
+        value_largest=largest(shown),
+        value_mean=value_mean,
     )
 
 

@@ -10,8 +10,10 @@ from everygrad.diagnose.over_time import rms
 from everygrad.engines import Array, to_numpy
 from everygrad.engines.shapes import Float
 from everygrad.graph.time import Run
+from everygrad.report.distributions import distributions_over_time
 from everygrad.report.equations import equations
 from everygrad.report.maps import spaced
+from everygrad.report.tensor_picture import tensor_over_time
 from everygrad.report.time_analyses import credit_of, finite, horizon_of, spectrum_of
 from everygrad.report.time_record import LayerInTime, SeriesRow, StepMap
 from everygrad.through_time import Recurrence
@@ -63,6 +65,8 @@ def layer_in_time(layer: Unrolled, source: Recurrence | None = None) -> LayerInT
             horizon=None if looked_into is None else horizon_of(looked_into),
             spectrum=None if looked_into is None else spectrum_of(looked_into, layer.reverse),
             credit=() if looked_into is None else credit_of(looked_into, layer.suffix, layer.reverse),
+            distributions=distributions_over_time(layer),
+            tensor=None if looked_into is None else tensor_over_time(looked_into, layer.suffix, layer.reverse),
         )
 
 

@@ -73,9 +73,11 @@ def _chain(gradients: Gradients) -> tuple[str, list[Step]] | None:
 
 
 def _not_parameters(gradients: Gradients, node: Node) -> str:
-    """The one operand of a sum that is no parameter, or "" if there are two."""
-    others = [i for i in node.inputs if gradients.trace.graph.by_name[i].role != "parameter"]
-    return others[0] if len(others) == 1 and len(node.inputs) == 2 else ""
+    """The one operand of a sum that is no parameter, or "" if there are two, or if the sum has more units than it."""
+    trace = gradients.trace
+    others = [i for i in node.inputs if trace.graph.by_name[i].role != "parameter"]
+    alone = len(others) == 1 and len(node.inputs) == 2
+    return others[0] if alone and trace[others[0]].shape == trace[node.name].shape else ""
 
 
 def _columns(gradients: Gradients, first: str, steps: list[Step]) -> Picture:
@@ -98,9 +100,9 @@ def _column(gradients: Gradients, name: str) -> Column:
 
 
 def _edges(gradients: Gradients, left: Column, step: Step, right: Column) -> Edges:
-    W = np.abs(_float64(gradients.trace[step.weight]))
-    carried = W * np.abs(_float64(gradients[step.affine])).mean(0)[:, None]
-    among = carried[np.ix_(right.shown, left.shown)]
+    W = to_numpy(gradients.trace[step.weight])
+    size = np.abs(_float64(gradients[step.affine])).mean(0)[list(right.shown)]
+    among = np.abs(_float64(W[np.ix_(right.shown, left.shown)])) * size[:, None]
     best = np.argsort(-among, axis=None, kind="stable")[:MOST_EDGES]
     to, come = np.unravel_index(best, among.shape)
     shown = tuple((left.shown[j], right.shown[m], float(among[m, j])) for m, j in zip(to, come, strict=True))

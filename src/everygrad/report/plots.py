@@ -1,5 +1,11 @@
-"""Lines over epochs or steps, with their names and numbers written on them."""
+"""Lines over epochs or steps, with their names and numbers written on them.
 
+The numbers stand in the picture's data attributes too, from which the page's script reads out those at one step:
+``data-x`` (``0:63`` for 0, 1, ... 63) and, for each line, ``data-y``; ``data-frame`` is where the lines lie: left,
+right, top, bottom, first x and last x.
+"""
+
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,13 +36,14 @@ class Axes:
     """What the axes mean: ``across`` is the name of x, ``up`` how y is drawn, ``span`` what y shows at least.
 
     ``"powers"`` is a logarithmic axis whose numbers are given as their logarithms to base 10, for what is too small or
-    too large for a number. ``limit`` is a number of y that is marked.
+    too large for a number. ``limit`` is a number of y that is marked, ``mark`` a place of x and what it is called.
     """
 
     up: Literal["linear", "logarithmic", "powers"]
     across: str = "epoch"
     span: tuple[float, float] | None = None
     limit: float | None = None
+    mark: tuple[float, str] | None = None
 
     def height(self, y: float) -> float:
         """The number by which y is placed."""
@@ -62,11 +69,13 @@ class Axes:
 def plot(title: str, lines: Sequence[Line], axes: Axes, key: str) -> Markup:
     """Lines, named at their right ends; numbers that have no place on the axis leave a gap."""
     drawn = [Line(line.label, tuple(p for p in line.points if axes.fits(p[1])), line.colour) for line in lines]
+    whole = [line for line, shown in zip(lines, drawn, strict=True) if shown.points]
     drawn = [line for line in drawn if line.points]
     if not drawn:
         return tag("p", f"{title}: no number that could be drawn.", class_="soft")
     xs = [x for line in drawn for x, _ in line.points]
     ys = [y for line in drawn for _, y in line.points] + list(axes.span or ())
+    steps = sorted({x for line in whole for x, _ in line.points if min(xs) <= x <= max(xs)})
     ticks = axes.ticks(min(ys), max(ys))
     low, high = (axes.height(y) for y in (min(ticks[0], min(ys)), max(ticks[-1], max(ys))))
 
@@ -79,22 +88,27 @@ def plot(title: str, lines: Sequence[Line], axes: Axes, key: str) -> Markup:
             HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * ((axes.height(y) - low) / (high - low) if high > low else 0.5)
         )
 
-    parts: list[Markup] = []
+    grid = "".join(f"M{LEFT:g} {up(tick):.1f}H{WIDTH - RIGHT:g}" for tick in ticks)
+    parts = [tag("path", class_="grid", d=grid)]
     for tick in ticks:
         y = f"{up(tick):.1f}"
-        parts.append(tag("path", class_="grid", d=f"M{LEFT:g} {y}H{WIDTH - RIGHT:g}"))
         parts.append(tag("text", axes.word(tick), x=f"{LEFT - 7:g}", y=y, dy="4", class_="tick end"))
     if axes.limit is not None and low <= axes.height(axes.limit) <= high:
         parts.append(tag("path", class_="limit", d=f"M{LEFT:g} {up(axes.limit):.1f}H{WIDTH - RIGHT:g}"))
+    marked = axes.mark if axes.mark is not None and min(xs) <= axes.mark[0] <= max(xs) else None
+    if marked is not None:
+        x = f"{across(marked[0]):.1f}"
+        parts.append(tag("path", class_="limit", d=f"M{x} {TOP:g}V{HEIGHT - BOTTOM:g}"))
+        parts.append(tag("text", marked[1], x=x, y=f"{TOP - 3:g}", class_="tick"))
     for x in _whole(int(min(xs)), int(max(xs))):
         parts.append(tag("text", str(x), x=f"{across(x):.1f}", y=f"{HEIGHT - 14:g}", class_="tick"))
     parts.append(tag("text", axes.across, x=f"{WIDTH - RIGHT + 20:g}", y=f"{HEIGHT - 14:g}", class_="tick start"))
-    for line in drawn:
-        places = [(f"{across(x):.1f}", f"{up(y):.1f}") for x, y in line.points]
+    for line, given in zip(drawn, whole, strict=True):
+        places = [(round(across(x), 1), round(up(y), 1)) for x, y in line.points]
         if len(places) == 1:
             parts.append(tag("circle", cx=places[0][0], cy=places[0][1], r="3", class_=f"dot t{line.colour}"))
-        path = "".join(f"{'L' if i else 'M'}{x} {y}" for i, (x, y) in enumerate(places))
-        parts.append(tag("path", class_=f"line c{line.colour}", d=path))
+        numbers = {"data_label": clean(line.label, 40), "data_y": _values(axes, given, steps)}
+        parts.append(tag("path", class_=f"line c{line.colour}", d=_path(places), **numbers))
     for line, y in _spread([(line, up(line.points[-1][1])) for line in drawn]):
         parts.append(
             tag(
@@ -110,9 +124,36 @@ def plot(title: str, lines: Sequence[Line], axes: Axes, key: str) -> Markup:
         f"{clean(line.label)} from {_told(axes, line.points[0][1])} to {_told(axes, line.points[-1][1])}"
         for line in drawn
     )
+    said += f"; {marked[1]} at {number(marked[0], 3)}" if marked is not None else ""
     scale = "linear scale" if axes.up == "linear" else "logarithmic scale"
     where = f"Over {axes.across}s {min(xs):g} to {max(xs):g}"
-    return picture(title, f"{where}, {scale}: {said}.", WIDTH, HEIGHT, *parts, key=key)
+    frame = f"{LEFT:g} {WIDTH - RIGHT:g} {TOP:g} {HEIGHT - BOTTOM:g} {min(xs):g} {max(xs):g}"
+    read = {"data_x": _steps(steps), "data_across": axes.across, "data_frame": frame}
+    drawing = picture(title, f"{where}, {scale}: {said}.", WIDTH, HEIGHT, *parts, key=key, **read)
+    return tag("div", drawing, class_="plot")
+
+
+def _steps(steps: Sequence[float]) -> str:
+    first, last = steps[0], steps[-1]
+    if len(steps) > 2 and list(steps) == [first + i for i in range(len(steps))]:
+        return f"{first:g}:{last:g}"
+    return " ".join(f"{x:g}" for x in steps)
+
+
+def _values(axes: Axes, line: Line, steps: Sequence[float]) -> str:
+    """The numbers of a line at all steps as they are read out, also those that have no place on the axis."""
+    at = dict(line.points)
+    return " ".join(_told(axes, at[x]) if x in at else "–" for x in steps)
+
+
+def _path(places: Sequence[tuple[float, float]]) -> str:
+    """A line through places of one decimal, each by its distance from the one before: the file is shorter."""
+    path = f"M{places[0][0]:g} {places[0][1]:g}l"
+    for before, after in itertools.pairwise(places):
+        for x, y in zip(before, after, strict=True):
+            step = f"{round(y - x, 1) + 0.0:g}".replace("0.", ".", 1) if abs(y - x) < 1 else f"{round(y - x, 1):g}"
+            path += step if step[0] == "-" or path[-1] == "l" else f" {step}"  # a minus divides as well
+    return path.removesuffix("l")
 
 
 def _told(axes: Axes, y: float) -> str:

@@ -6,6 +6,8 @@ from typing import Any, Literal, final
 
 from everygrad.diagnose import LayerFlow, LayerUnits, Level, Verdict, worst
 from everygrad.engines.shapes import Float, Int
+from everygrad.report.explore_record import Explore
+from everygrad.report.picture_records import Distribution, TensorPicture, WeightMap
 from everygrad.report.time_record import LayerInTime
 
 Array = Any
@@ -61,11 +63,13 @@ class Checked:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class HeatMap:
-    """∂L/∂quantity for some of its units (rows) and some of the samples (columns).
+    """∂L/∂quantity for some of its units (rows) and some of the samples (columns), and the quantity itself.
 
     ``units`` and ``samples`` are the totals, ``rows`` and ``columns`` the indices that are shown,
     ``largest`` the largest magnitude among all entries, ``mean`` the mean magnitude of each row over
-    all samples, ``peak`` the largest of each row and ``peak_at`` its sample.
+    all samples, ``peak`` the largest of each row and ``peak_at`` its sample. ``value`` is the quantity at the
+    same places, ``value_largest`` the largest magnitude there (of finite numbers), ``value_mean`` the mean of each
+    row over all samples.
     """
 
     name: str
@@ -80,6 +84,9 @@ class HeatMap:
     mean: Float[Array, " rows"]
     peak: Float[Array, " rows"]
     peak_at: Int[Array, " rows"]
+    value: Float[Array, "rows columns"]
+    value_largest: float
+    value_mean: Float[Array, " rows"]
 
 
 @final
@@ -165,8 +172,10 @@ class EpochRow:
 class Report:
     """Everything that is known about one network on one batch. Made by `build`, written by the ``to_`` functions.
 
-    ``time`` has its recurrent layers. Of a model that was only watched the loss and the graph are not known: ``loss``
-    and ``picture`` are None.
+    ``time`` has its recurrent layers, ``weights`` the maps of the first and the last of ``weights_total`` matrices,
+    ``tensor`` the derivative of the first layer by its weights if there are no recurrent layers, ``explore`` what can
+    be walked through, None for graphs that are neither a chain of layers nor recurrent. Of a model that was only
+    watched the loss and the graph are not known: ``loss`` and ``picture`` are None.
     """
 
     title: str
@@ -193,6 +202,11 @@ class Report:
     maps_total: int
     history: tuple[EpochRow, ...]
     time: tuple[LayerInTime, ...] = ()
+    distributions: tuple[Distribution, ...] = ()
+    weights: tuple[WeightMap, ...] = ()
+    weights_total: int = 0
+    tensor: TensorPicture | None = None
+    explore: Explore | None = None
 
     @property
     def name(self) -> str:
@@ -212,3 +226,10 @@ class Report:
         if measured:
             return min(measured, key=lambda row: row.validation_loss)  # type: ignore[arg-type,return-value]
         return self.history[-1] if self.history else None
+
+    def _repr_html_(self) -> str:
+        """The whole page, in a notebook."""
+        from everygrad.report.html import to_html  # here: html.py is written on this record
+        from everygrad.report.notebook import frame
+
+        return frame(to_html(self))

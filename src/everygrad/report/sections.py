@@ -9,6 +9,8 @@ from everygrad.report.heatmap import image, legend
 from everygrad.report.layers import ladder, slopes
 from everygrad.report.markup import Markup, details, join, table, tag
 from everygrad.report.picture import both_ends
+from everygrad.report.picture_sections import distributions, pictured, weights
+from everygrad.report.places import DRAWN_STRIPS, Link, Place
 from everygrad.report.plots import Axes, Line, plot
 from everygrad.report.record import HeatMap, Report
 from everygrad.report.tables import (
@@ -24,12 +26,14 @@ from everygrad.report.tables import (
     unit_rows,
 )
 from everygrad.report.time_tables import names_of
-from everygrad.report.words import clean, number
+from everygrad.report.words import clean, listed, number
 
 WORDS = {"ok": "Healthy", "warning": "Look closer", "error": "Something is wrong"}
 NOTHING = Markup("")
 MOST_LAYERS = 32
 """Layers drawn one by one."""
+MOST_BESIDE = 5
+"""Columns of units that leave room for words beside them."""
 MOST_ROWS = 240
 """Rows of one table on the page."""
 
@@ -37,18 +41,29 @@ MOST_ROWS = 240
 def header(reports: Sequence[Report]) -> Markup:
     """The title, and the verdict in words, on each network if there are several."""
     names = names_of(reports) if len(reports) > 1 else [""]
-    boxes = [_verdict(report, name) for report, name in zip(reports, names, strict=True)]
+    places = [Place(report, i, len(reports) > 1) for i, report in enumerate(reports)]
+    boxes = [_verdict(place, name) for place, name in zip(places, names, strict=True)]
     verdicts = boxes if len(boxes) == 1 else [tag("div", *boxes, class_="verdicts")]
-    return tag("header", tag("h1", title(reports)), *verdicts)
+    theme = tag("button", "Theme: system", type="button", id="theme", class_="live")
+    return tag("header", theme, tag("h1", title(reports)), *verdicts)
 
 
-def _verdict(report: Report, name: str) -> Markup:
+def _verdict(place: Place, name: str) -> Markup:
+    report = place.report
     wrong = report.check is not None and not report.check.ok
     badge = "A gradient is wrong" if wrong else WORDS[report.level]
     headline, advice, others = headlines(report)
-    main = [tag("p", headline, class_=None if wrong else "lead"), tag("p", advice, class_="soft") if advice else None]
-    checked = tag("p", check_sentence(report), class_="lead" if wrong else None) if report.check is not None else None
-    found = [tag("li", tag("strong", what), " ", tag("span", then, class_="soft")) for what, then in others]
+    shown = _see(place.verdict())
+    main = [
+        tag("p", headline, None if advice else join(" ", shown), class_=None if wrong else "lead"),
+        tag("p", advice, " ", shown, class_="soft") if advice else None,
+    ]
+    told = check_sentence(report), " ", _see(place.gradients())
+    checked = tag("p", *told, class_="lead" if wrong else None) if report.check is not None else None
+    found = [
+        tag("li", tag("strong", what), " ", tag("span", then, " ", _see(link), class_="soft"))
+        for (what, then), link in zip(others, place.others(), strict=True)
+    ]
     return tag(
         "div",
         tag("p", clean(name), class_="who") if name else None,
@@ -59,6 +74,11 @@ def _verdict(report: Report, name: str) -> Markup:
         role="group",
         aria_label=f"Verdict on {clean(name)}" if name else "Verdict",
     )
+
+
+def _see(link: Link) -> Markup:
+    target, words = link
+    return tag("a", f"See {words}", href=f"#{target}", class_="see")
 
 
 def run(report: Report, _: str) -> Markup:
@@ -99,15 +119,26 @@ def network(report: Report, key: str) -> Markup:
         Markup(' &nbsp; <i class="swatch dead"></i> dead unit') if any(any(u.dead) for u in report.layers) else None,
         class_="key",
     )
-    lines = tag("pre", Markup("\n").join(tag("code", clean(f, 200)) for f in report.formulas))
+    written = Markup("\n".join(tag("code", clean(f, 200)) for f in report.formulas))
+    lines = tag("pre", written, tabindex="0", role="group", aria_label="Formulas")
     return join(
         tag("p", meaning, class_="soft"),
         tag("p", f"{left_out[:1].upper()}{left_out[1:]}.", class_="note") if left_out else None,
         signs if shown.kind == "units" else None,
-        tag("figure", tag("div", drawn, class_="wide", tabindex="0", role="region", aria_label="Network")),
+        _explorer(report, key, drawn),
         details("The numbers behind the picture", numbers),
         details("The formulas", lines),
     )
+
+
+def _explorer(report: Report, key: str, drawn: Markup) -> Markup:
+    """The picture, and beside it the place where the page's script writes about the unit that one points at."""
+    figure = tag("figure", tag("div", drawn, class_="wide", tabindex="0", role="group", aria_label="Network"))
+    if report.explore is None or not report.explore.layers:
+        return figure
+    which = key.partition("-")[0].removeprefix("n") or "0"
+    look = "explorer beside" if len(report.explore.layers) <= MOST_BESIDE else "explorer"
+    return tag("div", figure, tag("div", class_="panel live"), class_=look, data_report=which)
 
 
 def gradients(report: Report, _: str) -> Markup:
@@ -141,13 +172,13 @@ def stream(report: Report, key: str) -> Markup:
         tag("p", left_out, class_="note") if len(shown) < len(report.flow) else None,
         tag(
             "figure",
-            tag("div", ladder(tuple(shown), key), class_="wide", tabindex="0", role="region", aria_label="Flow"),
+            tag("div", ladder(tuple(shown), key), class_="wide", tabindex="0", role="group", aria_label="Flow"),
         ),
         details("Numbers", _bounded("Gradient of each layer", flow_rows(report), frozenset({1, 2}))),
     )
 
 
-def maps(report: Report, _: str) -> Markup:
+def maps(report: Report, key: str) -> Markup:
     """One picture per quantity: units from top to bottom, samples from left to right."""
     if not report.maps:
         return NOTHING
@@ -155,36 +186,42 @@ def maps(report: Report, _: str) -> Markup:
     meaning = (
         "Rows are units, columns are samples"
         + (", ordered by class" if by_class else "")
-        + ". Colour is the sign of the gradient; the shade is logarithmic, from the largest magnitude of the quantity "
-        "down to a thousandth of it, where it ends."
+        + ". On the left the quantity, its shade linear; on the right its gradient, whose shade is logarithmic, from "
+        "the largest magnitude down to a thousandth of it, where it ends. Colour is the sign."
     )
     missing = report.maps_total - len(report.maps)
     left_out = f"{len(report.maps)} of {report.maps_total:,} quantities are shown: the first and the last."
     return join(
         tag("p", meaning, class_="soft"),
         tag("p", left_out, class_="note") if missing else None,
-        tag("div", *(_map(m) for m in report.maps), class_="cards"),
+        tag("div", *(_map(m, f"{key}map-{i}") for i, m in enumerate(report.maps)), class_="cards plots"),
     )
 
 
-def _map(m: HeatMap) -> Markup:
+def _map(m: HeatMap, key: str) -> Markup:
     units, samples = m.values.shape
     size = [f"{units} of {m.units:,} units" if units < m.units else counted(units, "unit")]
     size += [f"{samples} of {m.samples:,} samples" if samples < m.samples else counted(samples, "sample")]
     name = clean(m.name)
     description = f"Heat map of the gradient of {name}: {', '.join(size)}, largest magnitude {number(m.largest, 3)}."
-    rows = [("unit", "mean |∇|", "largest |∇|", "at sample")]
+    rows: Rows = [("unit", "mean", "mean |∇|", "largest |∇|", "at sample")]
     for i, row in enumerate(m.rows):
-        rows.append(
-            (f"{name}[{row}]", number(float(m.mean[i]), 3), number(float(m.peak[i]), 3), str(int(m.peak_at[i])))
-        )
+        numbers = (number(float(v[i]), 3) for v in (m.value_mean, m.mean, m.peak))
+        rows.append((f"{name}[{row}]", *numbers, str(int(m.peak_at[i]))))
+    signed = bool((m.value < 0).any())
+    told = f"Heat map of {name} itself, the same units and samples, largest magnitude {number(m.value_largest, 3)}."
     return tag(
         "figure",
-        tag("figcaption", tag("h3", f"∇{name}"), tag("p", clean(m.formula, 40), " · ", ", ".join(size), class_="soft")),
-        image(m.values, m.largest, description),
-        legend(m.largest),
-        details("Numbers", table(f"Gradient of {name} by unit", rows, frozenset({1, 2, 3}))),
+        tag("figcaption", tag("h3", name), tag("p", clean(m.formula, 40), " · ", ", ".join(size), class_="soft")),
+        tag(
+            "div",
+            pictured(name, image(m.value, m.value_largest, told, "linear"), legend(m.value_largest, signed, "linear")),
+            pictured(f"∇{name}", image(m.values, m.largest, description), legend(m.largest)),
+            class_="pair",
+        ),
+        details("Numbers", table(f"{name} and its gradient by unit", rows, frozenset({1, 2, 3, 4}))),
         class_="card",
+        id=key,
     )
 
 
@@ -193,11 +230,12 @@ def units(report: Report, key: str) -> Markup:
     if not report.layers:
         return NOTHING
     rows, rest = unit_rows(report)
+    shown = both_ends(list(report.layers), DRAWN_STRIPS)
     strips = [
-        tag("figure", tag("figcaption", _range(layer)), slopes(layer, f"{key}s{i}"))
-        for i, layer in enumerate(both_ends(list(report.layers), 16))
+        tag("figure", tag("figcaption", _range(layer)), slopes(layer, f"{key}s{i}"), id=f"{key}unit-{i}")
+        for i, layer in enumerate(shown)
     ]
-    listed = (
+    noticed = (
         join(
             table("Dead and saturated units", rows, frozenset(range(2, 8)), states=1),
             tag("p", f"and {counted(rest, 'unit')} more.", class_="note") if rest else None,
@@ -216,8 +254,9 @@ def units(report: Report, key: str) -> Markup:
         _bounded("Activations by layer", layer_rows(report), frozenset(range(2, 9))),
         tag("h3", "Mean slope of each unit, relative to the steepest of its layer"),
         tag("div", *strips, class_="strips"),
+        details("Numbers", *(tag("p", f"{clean(one.name)}: {listed(one.slope)}", class_="small") for one in shown)),
         tag("h3", "Units to look at"),
-        listed,
+        noticed,
     )
 
 
@@ -265,7 +304,9 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report, str], Markup]], ...] = (
     ("network", "Network", network),
     ("gradients", "All gradients", gradients),
     ("flow", "From layer to layer", stream),
-    ("maps", "Gradients by unit and sample", maps),
+    ("maps", "Values and gradients by unit and sample", maps),
+    ("distributions", "Distributions", distributions),
+    ("weights", "Weights", weights),
     ("units", "Units", units),
     ("training", "Training", training),
 )

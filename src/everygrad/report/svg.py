@@ -11,6 +11,7 @@ from everygrad.report.words import clean, number
 
 SPACING, TOP, BOTTOM, SIDE = 17.0, 62.0, 44.0, 66.0
 RADIUS = 6.5
+"""Of a unit, as in style.css."""
 SHADES = 8
 """Groups of lines of one width: one path each keeps the file small."""
 
@@ -33,7 +34,8 @@ def network(shown: Picture, layers: Sequence[LayerUnits], key: str) -> Markup:
     parts: list[object] = [_lines(edges, at) for edges in shown.edges]
     for column in columns:
         parts.append(_head(column, x[column.name]))
-        parts += [_unit(column, row, at[column.name, unit], dead) for row, unit in enumerate(column.shown)]
+        units = (_unit(column, row, at[column.name, unit], dead) for row, unit in enumerate(column.shown))
+        parts.append(tag("g", *units, class_="column"))
         foot = f"up to {number(_largest(column), 2)}"
         parts.append(tag("text", foot, x=f"{x[column.name]:g}", y=f"{height - 14:g}", class_="soft"))
     parts += _gap(shown, x, middle)
@@ -81,18 +83,16 @@ def _unit(column: Column, row: int, at: tuple[float, float], dead: set[tuple[str
     mean, unit = float(column.mean[row]), column.shown[row]
     state = ", dead" if (column.name, unit) in dead else ""
     hint = f"{clean(column.name)}[{unit}]{state}: mean ∇ {number(mean, 3)}, mean |∇| {number(column.magnitude[row], 3)}"
-    where = {"cx": f"{at[0]:g}", "cy": f"{at[1]:g}", "r": f"{RADIUS:g}"}
-    colour = "pos" if mean >= 0 else "neg"
+    colour = ("pos" if mean >= 0 else "neg") if math.isfinite(mean) else "broken"
+    strength = shade(mean, _largest(column)) if math.isfinite(mean) else 1.0
     return tag(
-        "g",
+        "circle",
         tag("title", hint),
-        tag("circle", class_="unit dead" if state else "unit", **where),
-        tag("circle", class_=colour if math.isfinite(mean) else "broken", **where, **_opacity(mean, column)),
+        class_=f"unit {colour} dead" if state else f"unit {colour}",
+        cx=f"{at[0]:g}",
+        cy=f"{at[1]:g}",
+        style=f"--s:{strength:.0%}",  # how much of the colour: style.css, which has the radius too
     )
-
-
-def _opacity(mean: float, column: Column) -> dict[str, str]:
-    return {"fill-opacity": f"{shade(mean, _largest(column)):.2f}"} if math.isfinite(mean) else {}
 
 
 def _lines(edges: Edges, at: dict[tuple[str, int], tuple[float, float]]) -> Markup:

@@ -57,7 +57,7 @@ def spectrum_of(source: Recurrence, reverse: bool) -> Spectrum | None:
     T, B, d = last - first, len(rows), _size(source.run)
     if not B or min(source.run.steps, FEWEST) > T:
         return None
-    run = _part(source.run, rows, first, last)
+    run = part_of(source.run, rows, first, last)
     jacobian = state_jacobian(run)
     at = spaced(T, MOST_JACOBIANS)
     sigma = np.stack([np.median(jacobian.singular_values(int(t)), axis=0) for t in at])
@@ -99,7 +99,7 @@ def _longest(run: Run) -> tuple[np.ndarray, int, int]:
     return rows[:SEQUENCES], first, last
 
 
-def _part(run: Run, rows: np.ndarray, first: int, last: int) -> Run:
+def part_of(run: Run, rows: np.ndarray, first: int, last: int) -> Run:
     """The same run of some sequences and steps, which all of them have."""
     chosen = run.kind.indices(rows)
     values = {name: v[first:last][:, chosen] if run.over_time(name) else v for name, v in run.values.items()}
@@ -113,7 +113,7 @@ def credit_of(source: Recurrence, suffix: str, reverse: bool) -> tuple[CreditTab
     What happens before those steps does not change them: a gradient comes to a step through later ones only.
     """
     arriving = source.arriving() if source.direct or source.final else {}
-    T, first, weights = source.run.steps, max(0, source.run.steps - WINDOW), _matrices(source.run)
+    T, first, weights = source.run.steps, max(0, source.run.steps - WINDOW), matrices(source.run)
     speaks = np.zeros(T, bool)
     for g in arriving.values():
         speaks |= (to_numpy(g) != 0).reshape(T, -1).any(1)
@@ -128,7 +128,7 @@ def credit_of(source: Recurrence, suffix: str, reverse: bool) -> tuple[CreditTab
     return tuple(_table(name + suffix, tables[name].norms, rows, first, reverse) for name in weights)
 
 
-def _matrices(run: Run) -> list[str]:
+def matrices(run: Run) -> list[str]:
     """The parameters that multiply a previous state."""
     graph, before = run.cell.graph, {previous for _, previous in run.cell.states}
     found = [n.inputs[1] for n in graph.nodes if isinstance(n.operation, Affine) and n.inputs[0] in before]

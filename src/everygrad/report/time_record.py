@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 
 from everygrad.engines.shapes import Float
+from everygrad.report.picture_records import Distribution, TensorPicture
 
 Array = Any
 
@@ -94,6 +95,7 @@ class LayerInTime:
     root mean squares and values means; ``present`` counts the sequences that have them. ``total`` and ``direct``
     are RMS over all states together. ``horizon`` is the number of steps after which the gradient of the last step
     with a loss has fallen to 1 % (median over the sequences, infinite if it does not), None if it is not known.
+    ``tensor`` is ∂⁺s/∂W at the last step of one sequence.
     """
 
     label: str
@@ -114,6 +116,8 @@ class LayerInTime:
     horizon: float | None
     spectrum: Spectrum | None
     credit: tuple[CreditTable, ...]
+    distributions: tuple[Distribution, ...] = ()
+    tensor: TensorPicture | None = None
 
     @property
     def name(self) -> str:

@@ -17,7 +17,18 @@ from everygrad.report.picture import both_ends
 from everygrad.report.plots import Axes, Line, plot
 from everygrad.report.record import Report
 from everygrad.report.time_record import CreditTable, LayerInTime, StepMap
-from everygrad.report.time_tables import compared_rows, names_of, spectrum_rows, step_rows, time_rows
+from everygrad.report.time_tables import (
+    compared_rows,
+    credit_tables_of,
+    jacobian_rows,
+    map_rows,
+    names_of,
+    product_rows,
+    quantity_rows,
+    spectrum_rows,
+    step_rows,
+    time_rows,
+)
 from everygrad.report.words import clean, number
 
 MOST_LAYERS = 8
@@ -29,21 +40,28 @@ MOST_LINES = 8
 @final
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One recurrent layer on the page: its heading, and the prefix that makes its pictures' names unique."""
+    """One recurrent layer on the page: its heading, and the prefix that makes its pictures' names unique.
+
+    ``report`` is the place of its network among those of the page, ``walked`` whether single steps of it are in the
+    record.
+    """
 
     heading: str
     key: str
     layer: LayerInTime
+    report: int
+    walked: bool
 
 
 def cards(reports: Sequence[Report]) -> list[Card]:
     """The layers to draw; with several networks their names stand in front of the layers'."""
     found = []
     for i, (report, name) in enumerate(zip(reports, names_of(reports), strict=True)):
+        labels = {steps.label for steps in report.explore.steps} if report.explore is not None else set()
         for j, layer in enumerate(both_ends(list(report.time), MOST_LAYERS)):
             inside = clean(layer.label, 40) if len(report.time) > 1 else "" if len(reports) > 1 else layer.name
             head = " · ".join(filter(None, [clean(name, 40) if len(reports) > 1 else "", inside]))
-            found.append(Card(head, f"t{i}-{j}-", layer))
+            found.append(Card(head, f"t{i}-{j}-", layer, i, layer.label in labels))
     return found
 
 
@@ -53,31 +71,51 @@ def over_time(reports: Sequence[Report]) -> Markup:
     if not shown:
         return Markup("")
     parts: list[object] = []
-    for heading, meaning, draw in (
-        ("Where the gradient of the loss dies", _dies_meaning(), _dies),
-        ("Gates", GATES_MEANING, _gates),
-        ("Slopes of the activations", SLOPES_MEANING, _slopes),
-        ("The gradient at each quantity", QUANTITIES_MEANING, _quantities),
-        ("Unit by unit", UNITS_MEANING, _units),
-        ("Which step gets the credit", CREDIT_MEANING, _credit),
-        ("From one state to the next", JACOBIAN_MEANING, _jacobians),
+    for name, heading, meaning, draw in (
+        ("dies", "Where the gradient of the loss dies", _dies_meaning(), _dies),
+        ("gates", "Gates", GATES_MEANING, _gates),
+        ("slopes", "Slopes of the activations", SLOPES_MEANING, _slopes),
+        ("inside", "The gradient at each quantity", QUANTITIES_MEANING, _quantities),
+        ("units", "Unit by unit", UNITS_MEANING, _units),
+        ("walk", "Step by step", WALK_MEANING, _walk),
+        ("credit", "Which step gets the credit", CREDIT_MEANING, _credit),
+        ("jacobians", "From one state to the next", JACOBIAN_MEANING, _jacobians),
     ):
-        figures = _figures(shown, draw)
+        figures = _figures(shown, draw, name)
         if figures:
             head = [tag("h3", heading), tag("p", meaning, class_="soft")]
-            parts += [*head, tag("div", *figures, class_="cards plots")]
+            group = [*head, tag("div", *figures, class_="cards plots")]
+            parts += [tag("div", *group, class_="group live")] if draw is _walk else group
     missing = sum(len(report.time) for report in reports) - len(shown)
     note = f"{missing:,} more recurrent layers are in the JSON form." if missing else ""
     tables = [
         details(
             f"Numbers of {card.heading or card.layer.label}",
-            table("Quantities over time", time_rows(card.layer), frozenset(range(2, 9))),
-            table("The states at each step shown", step_rows(card.layer), frozenset(range(5))),
-            table("State Jacobians", spectrum_rows(card.layer), frozenset({1})),
+            tag("div", *_tables(card.layer), id=f"{card.key}numbers", class_="inside"),
         )
         for card in shown
     ]
     return join(tag("p", note, class_="note") if note else None, *parts, *tables)
+
+
+def _tables(layer: LayerInTime) -> list[Markup]:
+    """The numbers behind the curves and maps, at a few steps."""
+    rows = quantity_rows(layer)
+    found = [
+        table("Quantities over time", time_rows(layer), frozenset(range(2, 9))),
+        table("The states step by step", step_rows(layer), frozenset(range(5))),
+        table("The curves at some of the steps", rows, frozenset(range(1, len(rows[0])))),
+    ]
+    for m in layer.maps:
+        rows = map_rows(layer, m)
+        found.append(table(f"Root mean square of ∇{clean(m.name)} by unit", rows, frozenset(range(1, len(rows[0])))))
+    for rows in credit_tables_of(layer):
+        found.append(table("Norms of the terms of the weights' gradients", rows, frozenset(range(1, len(rows[0])))))
+    found.append(table("State Jacobians", spectrum_rows(layer), frozenset({1})))
+    if layer.spectrum is not None:
+        found.append(table("State Jacobians step by step", jacobian_rows(layer.spectrum), frozenset(range(1, 5))))
+        found.append(table("State Jacobians multiplied", product_rows(layer.spectrum), frozenset(range(1, 3))))
+    return found
 
 
 def compared(reports: Sequence[Report]) -> Markup:
@@ -92,10 +130,11 @@ Draw = Callable[[Card, Sequence[Card]], Sequence[tuple[str, Markup, str]]]
 """A card and all of them (for common scales) -> figures: what stands beside the heading, the picture, what is below."""
 
 
-def _figures(shown: Sequence[Card], draw: Draw) -> list[Markup]:
+def _figures(shown: Sequence[Card], draw: Draw, name: str) -> list[Markup]:
+    """The figures of all cards; the first of a card has the id ``t0-0-name``, the next ``t0-0-name-1``."""
     found = []
     for card in shown:
-        for beside, drawn, below in draw(card, shown):
+        for i, (beside, drawn, below) in enumerate(draw(card, shown)):
             heading = " · ".join(filter(None, [card.heading, beside]))
             found.append(
                 tag(
@@ -104,6 +143,7 @@ def _figures(shown: Sequence[Card], draw: Draw) -> list[Markup]:
                     drawn,
                     tag("p", below, class_="soft small") if below else None,
                     class_="card",
+                    id=f"{card.key}{name}-{i}" if i else f"{card.key}{name}",
                 )
             )
     return found
@@ -137,9 +177,17 @@ def _dies(card: Card, shown: Sequence[Card]) -> list[tuple[str, Markup, str]]:
     lines = [Line("total", _points(card.layer, total), 0)]
     if np.nansum(direct > 0):
         lines.append(Line("direct", _points(card.layer, direct), 1))
-    axes = Axes("logarithmic", "step", span, THRESHOLDS.forgotten)
+    axes = Axes("logarithmic", "step", span, THRESHOLDS.forgotten, _horizon(card.layer))
     title = f"Gradient of {card.layer.name} over the steps"
     return [("", plot(title, lines, axes, card.key + "dies"), _left(card.layer))]
+
+
+def _horizon(layer: LayerInTime) -> tuple[float, str] | None:
+    """Where the gradient of the last step with a loss has fallen to 1 %, if all sequences are as long."""
+    speaking = [t for t, direct in zip(layer.at, layer.direct, strict=True) if direct > 0]
+    if layer.horizon is None or not math.isfinite(layer.horizon) or not speaking or len(set(layer.present)) > 1:
+        return None
+    return (speaking[0] + layer.horizon if layer.reverse else speaking[-1] - layer.horizon), "1 % of the last loss"
 
 
 def _left(layer: LayerInTime) -> str:
@@ -151,7 +199,9 @@ def _left(layer: LayerInTime) -> str:
     end = there[-1] if layer.reverse else there[0]
     said = f"{number(float(total[end]), 2)} of it is left at step {layer.at[end]}"
     if layer.horizon is not None and math.isfinite(layer.horizon):
-        said += f"; 1 % after {number(layer.horizon, 3)} steps"
+        said += f"; what the last loss says has fallen to 1 % after {number(layer.horizon, 3)} steps, the horizon"
+    elif layer.horizon is not None:
+        said += "; what the last loss says has not fallen to 1 % there"
     silent = sum(float(direct[i]) == 0 for i in there)
     if silent:
         said += f". The direct gradient is exactly 0 at {silent} of {len(there)}"
@@ -229,6 +279,19 @@ def _step_map(layer: LayerInTime, m: StepMap) -> Markup:
     return join(image(m.values, m.largest, f"{what}, largest {number(m.largest, 3)}."), legend(m.largest, signed=False))
 
 
+WALK_MEANING = (
+    "One sample, one step, one unit: what is in the cell there, the total and the direct gradient of each quantity, "
+    "and which consumers give a state its gradient. Each term is the sum over all paths through that consumer."
+)
+
+
+def _walk(card: Card, _: Sequence[Card]) -> list[tuple[str, Markup, str]]:
+    """The place for what the page's script draws of the record's single steps."""
+    if not card.walked:
+        return []
+    return [("", tag("div", class_="steps", data_report=card.report, data_layer=card.layer.label), "")]
+
+
 CREDIT_MEANING = (
     "∂L/∂W is a sum of terms: one for each step t with a loss and each step k at which W acted. Shown is the norm of "
     "each term: over k if there is one loss, else with t from top to bottom and k from left to right, the shade "
@@ -290,7 +353,8 @@ def _jacobians(card: Card, shown: Sequence[Card]) -> list[tuple[str, Markup, str
     always = "" if found.always is None else f" A step multiplies by at most {number(found.always, 3)} for any input."
     said = f"Largest Lyapunov exponent {exponent} per step; median of {counted(found.sequences, 'sequence')}.{always}"
     first = plot(f"State Jacobians of {card.layer.name} multiplied", lines, axes, card.key + "product")
-    values = [("largest σ", found.largest), ("middle σ", found.middle), ("radius", found.radius)]
+    values = [("largest σ", found.largest), ("middle σ", found.middle), ("least σ", found.smallest)]
+    values.append(("radius", found.radius))
     at = [float(t) for t in found.at]
     each = [
         Line(name, tuple(sorted(zip(at, map(float, v), strict=True))), COLOURS[i]) for i, (name, v) in enumerate(values)

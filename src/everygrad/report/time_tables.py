@@ -8,10 +8,10 @@ from everygrad.engines import Array
 from everygrad.engines.shapes import Float
 from everygrad.report.record import Report
 from everygrad.report.tables import Rows
-from everygrad.report.time_record import CreditTable, LayerInTime
+from everygrad.report.time_record import CreditTable, LayerInTime, Spectrum, StepMap
 from everygrad.report.words import clean, number, percent
 
-MOST_STEPS = 64
+MOST_STEPS = 16
 """Steps listed one by one; of more, so many at equal distances."""
 FEW_STEPS = 9
 
@@ -91,7 +91,7 @@ def time_rows(layer: LayerInTime) -> Rows:
                 clean(s.name),
                 s.kind,
                 f"{s.units:,}",
-                number(_mean(s.mean), 3),
+                number(_mean(s.mean, layer.present), 3),
                 number(_end(s.total, 0), 3),
                 number(_end(s.total, -1), 3),
                 number(_end(s.direct, -1), 3),
@@ -147,6 +147,58 @@ def credit_rows(credit: CreditTable, most: int = FEW_STEPS) -> Rows:
     return rows
 
 
+def quantity_rows(layer: LayerInTime, most: int = FEW_STEPS) -> Rows:
+    """What is drawn of the quantities at some of the steps: means of gates, slopes of activations, gradients."""
+    gates = [(f"mean {clean(s.name)}", s.mean) for s in layer.series if s.kind == "gate"]
+    slopes = [(f"slope of {clean(s.name)}", s.slope) for s in layer.series if s.slope is not None and s.kind != "gate"]
+    totals = [(f"∇{clean(s.name)}", s.total) for s in layer.series if s.kind != "other" and s.total is not None]
+    columns = [*gates, *slopes, *totals]
+    rows: Rows = [("step", *(name for name, _ in columns))]
+    for i in _some([i for i, there in enumerate(layer.present) if there], most):
+        rows.append((f"{layer.at[i]:,}", *(number(float(values[i]), 3) for _, values in columns)))
+    return rows
+
+
+def map_rows(layer: LayerInTime, m: StepMap, most: int = FEW_STEPS) -> Rows:
+    """Some of the units of a state: the gradient at the first and the last step shown, and where it is largest."""
+    rows: Rows = [("unit", f"step {layer.at[0]:,}", f"step {layer.at[-1]:,}", "largest", "at step")]
+    for i in _some(range(len(m.rows)), most):
+        values = m.values[i]
+        peak = int(np.argmax(np.where(np.isnan(values), -1.0, values)))
+        numbers = (number(float(v), 3) for v in (values[0], values[-1], values[peak]))
+        rows.append((f"{clean(m.name)}[{m.rows[i]}]", *numbers, f"{layer.at[peak]:,}"))
+    return rows
+
+
+def jacobian_rows(found: Spectrum, most: int = FEW_STEPS) -> Rows:
+    """Singular values and the spectral radius of the state Jacobian at some of the steps."""
+    rows: Rows = [("step", "largest σ", "middle σ", "least σ", "spectral radius")]
+    for i in _some(range(len(found.at)), most):
+        values = (found.largest, found.middle, found.smallest, found.radius)
+        rows.append((f"{found.at[i]:,}", *(number(float(v[i]), 3) for v in values)))
+    return rows
+
+
+def product_rows(found: Spectrum, most: int = FEW_STEPS) -> Rows:
+    """‖∂s_T/∂s_k‖ and what it is at most, at some of the steps k."""
+    rows: Rows = [("k", "‖∂s_T/∂s_k‖", "at most")]
+    for i in _some(range(len(found.back)), most):
+        rows.append((f"{found.back[i]:,}", power(float(found.log_norm[i])), power(float(found.log_bound[i]))))
+    return rows
+
+
+def credit_tables_of(layer: LayerInTime, most: int = FEW_STEPS) -> list[Rows]:
+    """The credit of all weights in one table if there is one loss, else in one for each."""
+    tables = layer.credit
+    if not tables or len({c.columns for c in tables}) > 1 or any(len(c.rows) > 1 for c in tables):
+        return [credit_rows(c, most) for c in tables]
+    every = f" (ranges of {tables[0].every} steps)" if tables[0].every > 1 else ""
+    rows: Rows = [(f"acting at{every}", *(f"∇{clean(c.weight)}" for c in tables))]
+    for k in _some(range(len(tables[0].columns)), most):
+        rows.append((f"{tables[0].columns[k]:,}", *(number(float(c.values[0, k]), 3) for c in tables)))
+    return [rows]
+
+
 def power(log10: float) -> str:
     """A number that is given by its logarithm, as people write it; it may be beyond those of the machine."""
     if not np.isfinite(log10):
@@ -154,9 +206,11 @@ def power(log10: float) -> str:
     return number(10.0**log10, 3) if abs(log10) < 300 else f"10^{log10:.1f}"
 
 
-def _mean(values: Float[Array, " shown"]) -> float | None:
-    there = values[np.isfinite(values)]
-    return float(there.mean()) if there.size else None
+def _mean(values: Float[Array, " shown"], present: Sequence[int]) -> float | None:
+    """Over the steps that a sequence has; not finite if one of the numbers there is not."""
+    there = values[np.array(present) > 0]
+    with np.errstate(invalid="ignore"):
+        return float(there.mean()) if there.size else None
 
 
 def _end(values: Float[Array, " shown"] | None, which: int) -> float | None:

@@ -41,6 +41,15 @@ def shape(axes: tuple[int, ...]) -> str:
     return " × ".join(map(str, axes)) or "number"
 
 
+def listed(x: Iterable[float], most: int = 32) -> str:
+    """The numbers of a vector, the first and the last if there are many."""
+    words = [number(float(v), 3) for v in x]
+    if len(words) <= most:
+        return ", ".join(words)
+    half = most // 2
+    return f"{', '.join(words[:half])}, … , {', '.join(words[-half:])} ({len(words):,} numbers)"
+
+
 def some(names: Iterable[str], most: int = 12) -> str:
     """The first names of a list, and how many more there are."""
     listed = [clean(name, 40) for name in names]

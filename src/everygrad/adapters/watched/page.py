@@ -10,6 +10,8 @@ from everygrad.adapters.watched.records import Call
 from everygrad.adapters.watched.verdict import Labelled
 from everygrad.backprop.gradients import norm
 from everygrad.diagnose import Verdict
+from everygrad.report.explore import explore_watched
+from everygrad.report.explore_steps import LayerRun
 from everygrad.report.over_time import layer_in_time
 from everygrad.report.record import Checked, Quantity, Report
 from everygrad.through_time import Recurrence
@@ -52,6 +54,12 @@ def report_of(model: object, layers: Sequence[Layer], parts: Sequence[Labelled],
                     Recurrence(one.part.run, one.part.total.direct, one.part.total.final),
                 )
                 for one in parts
+            ),
+            explore=explore_watched(
+                [
+                    LayerRun(one.label, one.part.run, one.part.total, one.part.suffix, one.part.reverse, {})
+                    for one in parts
+                ]
             ),
         )
 
