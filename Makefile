@@ -24,13 +24,13 @@ BENCH := $(RUN) -m benchmarks
 # pytest-xdist starts a process for each core
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test chromium docs pictures bench format clean
+.PHONY: demo test chromium latex docs pictures bench format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
 	$(DEMO)
 
-test: $(VENV)/.installed-test chromium
+test: $(VENV)/.installed-test chromium latex
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyrefly check --python-interpreter-path $(RUN)
@@ -48,6 +48,13 @@ chromium:
 	      echo "The tests in a browser need Chromium. Install it (Debian and Ubuntu: apt install chromium)," >&2; \
 	      echo "or name yours: EVERYGRAD_CHROMIUM=/path/to/chrome make test" >&2; exit 1; \
 	    fi; }
+
+# Derivations are compiled with LaTeX where it is there; as root on Debian it is installed if missing.
+latex:
+	@command -v pdflatex >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { \
+	  echo "Installing Debian's texlive, for the tests of what is written in LaTeX ..."; \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends \
+	    texlive-latex-base texlive-latex-recommended >/dev/null; }
 
 docs: $(VENV)/.installed-test
 	$(ONE_THREAD) $(RUN) -m sphinx -q -W --keep-going -E -d build/doctrees docs build/docs
