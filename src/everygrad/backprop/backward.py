@@ -15,6 +15,8 @@ from everygrad.backprop.scans import Family, sent, sweep
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array
 from everygrad.engines.arrays import detached, is_floating
+from everygrad.engines.compiled.choice import Engine
+from everygrad.engines.compiled.choice import using as running
 from everygrad.engines.pool import using
 from everygrad.errors import InputError
 from everygrad.graph import Graph
@@ -58,7 +60,7 @@ def backward(trace: Trace, of: str | None = None, seed: Array | None = None, che
         found.update(shown)
         return sent(family, sweeps[family.label])
 
-    with np.errstate(all="ignore"), using(trace.plan.pool):  # whatever is not finite is reported below, with its name
+    with np.errstate(all="ignore"), using(trace.plan.pool), running(trace.engine):  # whatever is not finite is reported below, with its name
         collect(trace, found, through)
         gradient = {}
         for node in trace.nodes:
@@ -104,12 +106,17 @@ def contributions(gradients: Gradients, name: str) -> Mapping[str, Array]:
 
 
 def gradients(
-    network: Graph | Network, params: Mapping[str, Array], *data: Array, check_finite: bool = True, **named: Array
+    network: Graph | Network,
+    params: Mapping[str, Array],
+    *data: Array,
+    check_finite: bool = True,
+    engine: Engine = "numpy",
+    **named: Array,
 ) -> Gradients:
     """The gradient of every quantity of a network or a graph: `forward`, then `backward`.
 
     ``g = eg.gradients(net, params, x, y)``; ``g.loss``, ``g["h1"]``, ``g["W1"]``, ``print(g)``.
-    Raises what the two verbs raise. Cost: one forward and one backward pass.
+    ``engine``: see `forward`. Raises what the two verbs raise. Cost: one forward and one backward pass.
     """
-    trace = forward(network, params, *data, check_finite=check_finite, **named)
+    trace = forward(network, params, *data, check_finite=check_finite, engine=engine, **named)
     return backward(trace, check_finite=check_finite)

@@ -38,11 +38,13 @@ def scan(
     reverse: bool = False,
     shared: Mapping[str, Array] = MappingProxyType({}),
     reuse: Reuse | None = None,
+    before: Mapping[str, Array] = MappingProxyType({}),
 ) -> tuple[Arrays, Arrays]:
     """Carry something through ``steps`` steps: ``carry, y_t = body(carry, x_t, shared)``, with x_t = xs[t].
 
     ``xs`` have time as their first axis; so have the results, the second of which stacks the y_t by t.
-    ``reverse`` goes from the last step to the first. With JAX arrays the body is traced once, whatever
+    ``reverse`` goes from the last step to the first. ``before``: what to put in front of some of the stacked y, which
+    then have one row more. With JAX arrays the body is traced once, whatever
     the number of steps; with NumPy arrays it is recorded once and runs as straight-line code; otherwise,
     and if it looks at numbers, it is called for each step.
     """
@@ -50,11 +52,12 @@ def scan(
     if array_api_compat.is_jax_array(sample):
         import jax
 
-        return jax.lax.scan(lambda c, x: body(c, x, dict(shared)), carry, xs, length=steps, reverse=reverse)
+        last, stacked = jax.lax.scan(lambda c, x: body(c, x, dict(shared)), carry, xs, length=steps, reverse=reverse)
+        return last, stacked | {n: jax.numpy.concat([first[None], stacked[n]]) for n, first in before.items()}
     if type(sample) is np.ndarray and steps >= WORTH_RECORDING:
         from everygrad.engines.program.loops import run
 
-        found = run(body, carry, xs, steps, reverse, shared, reuse)
+        found = run(body, carry, xs, steps, reverse, shared, reuse, before)
         if found is not None:
             return found
     stacked: Arrays = {}
@@ -64,7 +67,10 @@ def scan(
         if not stacked:
             for name, value in y.items():
                 kind = kind_of(value)
-                stacked[name] = kind.xp.empty((steps, *value.shape), dtype=kind.dtype, device=kind.device)
+                rows = steps + 1 if name in before else steps
+                stacked[name] = kind.xp.empty((rows, *value.shape), dtype=kind.dtype, device=kind.device)
         for name, value in y.items():
-            stacked[name][t] = value
+            stacked[name][t + 1 if name in before else t] = value
+    for name, value in before.items():
+        stacked[name][0] = value
     return carry, stacked

@@ -4,14 +4,17 @@ Results of elementwise functions and products go where they are kept, or into me
 step, so that a step costs its arithmetic and little else. The text stands on NumPy alone.
 """
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, final
 
 import numpy as np
 
+from everygrad.engines.compiled.choice import engine
 from everygrad.engines.loop import Arrays, Body, Reuse
 from everygrad.engines.pool import empty
 from everygrad.engines.program.places import Memory, elementwise, live, shows
@@ -197,11 +200,19 @@ class Code:
 
 
 def run(
-    body: Body, carry: Arrays, xs: Arrays, steps: int, reverse: bool, shared: Mapping[str, Any], reuse: Reuse | None
+    body: Body,
+    carry: Arrays,
+    xs: Arrays,
+    steps: int,
+    reverse: bool,
+    shared: Mapping[str, Any],
+    reuse: Reuse | None,
+    before: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> tuple[Arrays, Arrays] | None:
     """`engines.loop.scan` of NumPy arrays as straight-line code, or None if the body cannot be recorded."""
     given = ({name: (array.shape[1:], array.dtype) for name, array in xs.items()}, _like(carry), _like(shared))
-    key = (reuse and reuse.key, reverse, *(tuple(part.items()) for part in given))
+    chosen = engine()
+    key = (chosen, reuse and reuse.key, reverse, *(tuple(part.items()) for part in given))
     code = None if reuse is None else reuse.memo.get(key)
     constants: list[np.ndarray] = []
     if code is None:
@@ -209,7 +220,8 @@ def run(
         try:
             with np.errstate(all="ignore"):
                 loop = record(body, carry, {name: array[at] for name, array in xs.items()}, shared)
-            function = compiled(text_of(loop, "steps", reverse))
+            function = _machine_code(loop, reverse) if chosen == "compiled" else None
+            function = function or compiled(text_of(loop, "steps", reverse))
         except Exception:  # whatever it was: step by step, it does its work or raises the same again
             return None
         constants = [loop.recorder.examples[number] for number in loop.constants]
@@ -218,10 +230,24 @@ def run(
         code = Code(function, read, tuple(loop.carry), kept)
         if reuse is not None and not constants:  # what else the body closes over may be another the next time
             reuse.memo[key] = code
-    places = {name: empty((steps, *shape), dtype) for name, shape, dtype in code.kept}
+    stacked = {name: empty((steps + (name in before), *shape), dtype) for name, shape, dtype in code.kept}
+    for name, first in before.items():
+        stacked[name][0] = first
+    places = (array[1:] if name in before else array for name, array in stacked.items())
     everywhere = (shared[name] for name in code.shared)
-    last = code.function(*xs.values(), *carry.values(), *everywhere, *constants, *places.values())
-    return dict(zip(code.carry, last, strict=True)), places
+    last = code.function(*xs.values(), *carry.values(), *everywhere, *constants, *places)
+    return dict(zip(code.carry, last, strict=True)), stacked
+
+
+def _machine_code(loop: Loop, reverse: bool) -> Callable[..., Any] | None:
+    """The loop compiled, or None if it holds something that is not compiled."""
+    from everygrad.engines.compiled.kernel import Kernel
+
+    try:
+        return Kernel(loop, reverse)
+    except NotRecordableError as error:
+        logging.getLogger("everygrad").debug("a loop runs on NumPy, not compiled: %s", error)
+        return None
 
 
 def _like(arrays: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:

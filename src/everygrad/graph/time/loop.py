@@ -53,12 +53,13 @@ def loop(
         return after, {**{n: now[n] for n in keep}, **{p: after[p] for p in carried}}
 
     reuse = Reuse(cell.graph.memo, ("forward", frozenset(keep), mask is None))
-    last, stacked = scan(body, first, xs, values[cell.input].shape[0], False, shared, reuse)
+    at = {previous: previous if previous in carried else name for name, previous in cell.states}
+    start = {at[previous]: state for previous, state in first.items()}
+    last, stacked = scan(body, first, xs, values[cell.input].shape[0], False, shared, reuse, start)
     shapes.update(known)
     values.update({name: stacked[name] for name in keep})
     for name, previous in cell.states:
-        sequence = stacked[previous] if previous in carried else stacked[name]
-        states = xp.concat([first[previous][None], sequence], axis=0)  # s_0 ... s_T: both are views of it
+        states = stacked[at[previous]]  # s_0 ... s_T: both are views of it
         values[previous] = states[:-1]
         if name in looped:
             values[name] = states[1:]
