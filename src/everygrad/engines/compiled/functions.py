@@ -133,9 +133,8 @@ class Functions:
         e = self.exp(self.two("fadd", absolute, absolute))
         far = self.two("fdiv", self.number(2.0), self.two("fadd", e, self.number(1.0)))
         far = self.two("fsub", self.number(1.0), far)
-        v = self._t.vector
-        far = self._lines.call(f"llvm.copysign.{self._t.suffix}", v, f"{v} {far}", f"{v} {a}")
-        return self.select(self.compare("olt", absolute, self.number(_TANH_NEAR)), near, far)
+        v, found = self._t.vector, self.select(self.compare("olt", absolute, self.number(_TANH_NEAR)), near, far)
+        return self._lines.call(f"llvm.copysign.{self._t.suffix}", v, f"{v} {found}", f"{v} {a}")
 
     def _polynomial(self, x: str, coefficients: tuple[float, ...]) -> str:
         p = self.number(coefficients[0])
