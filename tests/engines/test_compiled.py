@@ -55,7 +55,9 @@ def test_drawn_networks_equal_plain_loops(case):
     agrees(compiled(numbers)[0], numbers, plain_loops(numbers))
 
 
-@pytest.mark.parametrize("settings", [{}, {"lengths": "mask", "initial": True, "read": "each"}], ids=["plain", "masked"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"lengths": "mask", "initial": True, "read": "each"}], ids=["plain", "masked"]
+)
 @pytest.mark.parametrize(
     "case",
     [
@@ -157,6 +159,7 @@ def test_three_states(masked):
 
     with only_compiled():
         ran, swept = both()
+
     # complex step: the loss of these seeds, from another library path
     def loss(values):
         again = run(wide(), values["x"], {n: values[n] for n in states}, {n: values[n] for n in params}, mask)
@@ -172,8 +175,12 @@ def test_three_states(masked):
         change = loss({**given, name: value + 1e-30j * direction}).imag / 1e-30
         assert_close((gradient[name] * direction).sum(), change, EXACT, name)
     plain = loss(given)
-    assert_close(plain, (np.where(True if mask is None else mask[..., None], direct["u"] * ran.values["u"], 0)).sum()
-                 + sum((final[n] * ran.final[n]).sum() for n in final), EXACT)
+    assert_close(
+        plain,
+        (np.where(True if mask is None else mask[..., None], direct["u"] * ran.values["u"], 0)).sum()
+        + sum((final[n] * ran.final[n]).sum() for n in final),
+        EXACT,
+    )
 
 
 def test_an_odd_cell_runs_on_numpy(caplog):
@@ -295,7 +302,7 @@ def test_results_of_one_call_are_not_overwritten_by_the_next():
 
 def test_an_unknown_engine():
     numbers = made(Case("elman"))
-    with pytest.raises(InputError, match="unknown engine 'compield'. Did you mean 'compiled'"):
+    with pytest.raises(InputError, match=r"unknown engine 'compield'\. Did you mean 'compiled'"):
         eg.forward(network(numbers.case), numbers.params, *data(numbers), engine="compield")
 
 

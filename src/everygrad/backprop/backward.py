@@ -60,7 +60,8 @@ def backward(trace: Trace, of: str | None = None, seed: Array | None = None, che
         found.update(shown)
         return sent(family, sweeps[family.label])
 
-    with np.errstate(all="ignore"), using(trace.plan.pool), running(trace.engine):  # whatever is not finite is reported below, with its name
+    # whatever is not finite is reported below, with its name
+    with np.errstate(all="ignore"), using(trace.plan.pool), running(trace.engine):
         collect(trace, found, through)
         gradient = {}
         for node in trace.nodes:

@@ -54,9 +54,9 @@ def forward(
 
     ``data`` are given in the order of ``graph.data`` or by name; rows are samples. ``engine="compiled"`` runs loops
     over time of NumPy arrays as machine code, on all processors, also those of the gradients; it needs the extra
-    ``everygrad[compiled]``. A loop that holds something else than products and elementwise steps runs on NumPy. Raises `InputError`
-    with every mismatch at once, `NonFiniteError` naming the first array that is not finite. Cost: one
-    forward pass; every value is kept.
+    ``everygrad[compiled]``. A loop that holds something else than products and elementwise steps runs on NumPy.
+    Raises `InputError` with every mismatch at once, `NonFiniteError` naming the first array that is not finite.
+    Cost: one forward pass; every value is kept.
     """
     graph, expected = graph_of(network)
     engine = checked(engine)
@@ -64,7 +64,8 @@ def forward(
     values, kind = bind(graph, todo, params, data, named, expected)
     if engine == "compiled" and kind.xp is not numpy_namespace:
         raise InputError(f"engine='compiled' is for NumPy arrays, got those of {kind.xp.__name__}: leave it out")
-    with np.errstate(all="ignore"), using(todo.pool), running(engine):  # whatever is not finite is reported below, with its name
+    # whatever is not finite is reported below, with its name
+    with np.errstate(all="ignore"), using(todo.pool), running(engine):
         runs = evaluate(todo.nodes, values, todo.foreign)
         if check_finite and not all(all_finite(values[name]) for name in todo.looked_at):
             leads = {n.name: n.lead for n in todo.nodes}

@@ -7,7 +7,6 @@ Moshier's Cephes library (tanhf.c, tanh.c).
 """
 
 import math
-from collections.abc import Callable
 from typing import final
 
 from everygrad.engines.compiled.lines import Lines

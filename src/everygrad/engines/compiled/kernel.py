@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 WORTH_SPLITTING = 2**21
 """Multiplications of a whole loop below which a second thread costs more than it saves."""
-LINE = 64
-"""Bytes of a line of the processor's cache."""
 
 
 @final
@@ -56,7 +55,7 @@ class Kernel:
         for call in self._before:
             values[call.result.number] = np.asarray(_done(call.function, call.operands, call.options, values))
         batch = len(values[self._carry[0]])
-        moving = {*self._xs, *layout.kept.values()}
+        moving = {*self._xs, *layout.kept.values()}  # of these each step has its own part
         for root, matrix in self._used.items():
             values[root] = packed(values[root], self._target) if matrix else values[root]
         after = []
@@ -71,7 +70,7 @@ class Kernel:
         count = min(threads(), batch) if self._work * steps * batch > WORTH_SPLITTING else 1
         ends = [batch * i // count for i in range(count + 1)]
         parts = [table + [[1, 0, 0]] * table[:, 2:] * first for first in ends[:-1]]
-        sizes = [stop - first for first, stop in zip(ends[:-1], ends[1:], strict=True)]
+        sizes = [stop - first for first, stop in pairwise(ends)]
         jobs = [(part.ctypes.data, size, steps) for part, size in zip(parts, sizes, strict=True)]
         others = [_workers(os.getpid(), count - 1).submit(self._function, *job) for job in jobs[1:]]
         self._function(*jobs[0])
@@ -107,4 +106,4 @@ def _done(function: Callable[..., Any], operands: tuple, options: tuple, values:
 @lru_cache(maxsize=8)
 def _workers(process: int, count: int) -> ThreadPoolExecutor:
     """Threads of this process (one that was forked from it has none of them)."""
-    return ThreadPoolExecutor(count, thread_name_prefix="everygrad")
+    return ThreadPoolExecutor(count, thread_name_prefix=f"everygrad-{process}")

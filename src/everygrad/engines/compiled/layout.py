@@ -261,6 +261,10 @@ class Layout:
         home = self.places[part.root][0]
         return Part(home.root, home.offset + part.offset, part.width)
 
+    def together(self, one: int, other: int) -> bool:
+        """Whether two values are made in the same stage."""
+        return self._stage[one] == self._stage[other]
+
     def is_condition(self, number: int) -> bool:
         """Whether it holds truth values, a byte each."""
         return number >= 0 and self.loop.recorder.examples[number].dtype == np.bool_

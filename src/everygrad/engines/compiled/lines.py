@@ -1,7 +1,7 @@
 """Text in LLVM's language: values by number, vectors of one width, loops."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
@@ -136,7 +136,9 @@ class Lines:
         return a if b == 0 else self.let(f"add i64 {a}, {b}")
 
     @contextmanager
-    def loop(self, start: str | int, stop: str | int, step: int, carried: Sequence[tuple[str, str]] = ()) -> Iterator[Loop]:
+    def loop(
+        self, start: str | int, stop: str | int, step: int, carried: Sequence[tuple[str, str]] = ()
+    ) -> Generator[Loop]:
         """``for index in range(start, stop, step)``; ``carried`` are (type, first value) of what goes on.
 
         The body sets the next values in ``loop.carried[i][3]``; after the loop ``loop.carried[i][0]`` are the last.

@@ -2,8 +2,9 @@
 
 import ctypes
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, final
 
 from everygrad.engines.compiled.lines import Target
 
@@ -42,8 +43,20 @@ def target(itemsize: int) -> Target:
     return Target(itemsize, 16 // itemsize, 32 if has.get("neon") else 16)
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class MachineCode:
+    """A function, and what keeps its code alive."""
+
+    engine: Any
+    function: Callable[[int, int, int], None]
+
+    def __call__(self, table: int, rows: int, steps: int) -> None:
+        self.function(table, rows, steps)
+
+
 @lru_cache(maxsize=256)
-def function_of(text: str, name: str) -> Callable[[int, int, int], None]:
+def function_of(text: str, name: str) -> MachineCode:
     """The compiled function (address of a table, rows, steps); the same text is compiled once."""
     import llvmlite.binding as llvm
 
@@ -57,6 +70,5 @@ def function_of(text: str, name: str) -> Callable[[int, int, int], None]:
     builder.getModulePassManager().run(module, builder)
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
-    found = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(engine.get_function_address(name))
-    found.engine = engine  # the code lives as long as the function
-    return found
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    return MachineCode(engine, kind(engine.get_function_address(name)))

@@ -32,9 +32,7 @@ def packed(matrix: np.ndarray, target: Target) -> np.ndarray:
     return found
 
 
-def product(
-    lines: Lines, vectors: tuple[str, str], matrix: str, to: tuple[str, str], shape: tuple[int, int]
-) -> None:
+def product(lines: Lines, vectors: tuple[str, str], matrix: str, to: tuple[str, str], shape: tuple[int, int]) -> None:
     """``to[r] = vectors[r] @ matrix`` for all rows; both are (address, bytes from row to row)."""
     target = lines.target
     most = target.registers // 4  # rows of a tile: half of the registers hold its sums
@@ -104,18 +102,15 @@ def _tile(
             for p, v in columns:
                 address = lines.at(lines.at(weights, p * depth * strip + v * lanes * size), offsets[0])
                 loaded.append(lines.let(f"load {kind}, ptr {address}, align {size}, !invariant.load !0"))
-            following = []
+            fused, following = f"llvm.fmuladd.{target.suffix}", []
             for r in range(rows):
                 number = lines.let(f"load {target.number}, ptr {lines.at(begins[r], offsets[1])}, align {size}")
                 one = lines.let(f"insertelement {kind} poison, {target.number} {number}, i32 0")
                 zeros = f"<{lanes} x i32> zeroinitializer"
                 spread = lines.let(f"shufflevector {kind} {one}, {kind} poison, {zeros}")
-                following.append(
-                    [
-                        f"{kind} " + lines.call(f"llvm.fmuladd.{target.suffix}", kind, f"{kind} {spread}", f"{kind} {w}", s)
-                        for w, s in zip(loaded, current[r], strict=True)
-                    ]
-                )
+                sums_of_row = zip(loaded, current[r], strict=True)
+                found = [lines.call(fused, kind, f"{kind} {spread}", f"{kind} {w}", s) for w, s in sums_of_row]
+                following.append([f"{kind} {one_sum}" for one_sum in found])
             current = following
         return current
 

@@ -1,5 +1,6 @@
 """The function of a loop: all steps of some samples."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import final
 
@@ -8,9 +9,11 @@ from everygrad.engines.compiled.functions import Functions
 from everygrad.engines.compiled.layout import Group, Layout, Line, Part, Product, reads_of, used
 from everygrad.engines.compiled.lines import Lines, Target
 from everygrad.engines.compiled.products import product
-from everygrad.engines.program.recorded import NotRecordableError, Value
+from everygrad.engines.program.recorded import Call, NotRecordableError, Operand, Value
 
 NAME = "steps"
+COSTLY = frozenset({"exp", "tanh", "divide", "erfc", "log1p", "expm1", "log", "sin", "cos"})
+Read = Callable[[Part], str]
 HEAD = f"define void @{NAME}(ptr %table, i64 %rows, i64 %steps) {{\nentry:\n"
 
 
@@ -110,33 +113,101 @@ class Writer:
                 loaded[part] = self._load(part, start, index, target)
             return loaded[part]
 
+        rare = self._rare(stage)
+        later = {line.number for lines_of in rare.values() for line in lines_of}
         for line in stage.lines:
-            made[line.number] = self._value(line, read, functions)
+            if line.number in later:
+                continue
+            if line.number in rare:
+                made[line.number] = self._seldom(line, rare[line.number], read, made, functions)
+            else:
+                made[line.number] = self._value(line, read, functions)
             for place in layout.places[line.number]:
                 self._store(made[line.number], layout.is_condition(line.number), place, start, index, target)
         lines.target = everywhere
 
-    def _value(self, line: Line, read, functions: Functions) -> str:  # noqa: ANN001
+    def _rare(self, stage: Group) -> dict[int, list[Line]]:
+        """A choice -> the lines that only its first alternative needs, if one of them is costly."""
+        made = {line.number: line for line in stage.lines}
+        users: dict[int, set[int]] = {}
+        for line in stage.lines:
+            for part in line.reads:
+                users.setdefault(part.root, set()).add(line.number)
+        found: dict[int, list[Line]] = {}
+        for line in stage.lines:
+            if line.call is None or line.call.written != "where" or not isinstance(line.call.operands[1], Value):
+                continue
+            condition, first = (self._layout.part(v).root for v in line.call.operands[:2] if isinstance(v, Value))
+            own: list[Line] = []
+            alone = {line.number}
+            for other in reversed(stage.lines[: stage.lines.index(line)]):
+                wanted = other.number == first or users.get(other.number, set()) & {o.number for o in own}
+                if wanted and users[other.number] <= alone and not self._layout.places[other.number]:
+                    own.insert(0, other)
+                    alone.add(other.number)
+            if condition in made and any(o.call is not None and o.call.written in COSTLY for o in own):
+                found[line.number] = own
+        return found
+
+    def _seldom(self, line: Line, own: list[Line], read: Read, made: dict[int, str], functions: Functions) -> str:
+        """A choice whose first alternative is computed only if one of the numbers needs it."""
+        lines, target = self._lines, self._lines.target
+        assert line.call is not None
+        inside = {other.number for other in own}
+        for part in (part for other in (*own, line) for part in other.reads):
+            if part.root not in inside:
+                read(part)  # before the branch: later lines may read it, too
+        condition, otherwise = (self._operand(line.call.operands[i], read, functions)[0] for i in (0, 2))
+        bits = lines.let(f"bitcast {target.many('i1')} {condition} to i{target.lanes}")
+        some = lines.let(f"icmp ne i{target.lanes} {bits}, 0")
+        name, before = lines.fresh_label("seldom"), lines.block
+        lines.branch(some, f"{name}.yes", f"{name}.end")
+        lines.label(f"{name}.yes")
+        for other in own:
+            made[other.number] = self._value(other, read, functions)
+        first = self._operand(line.call.operands[1], read, functions)[0]
+        chosen = functions.select(condition, first, otherwise)
+        lines.jump(f"{name}.end")
+        lines.label(f"{name}.end")
+        return lines.let(f"phi {target.vector} [ {otherwise}, %{before} ], [ {chosen}, %{name}.yes ]")
+
+    def _operand(self, operand: Operand, read: Read, functions: Functions) -> tuple[str, bool]:
+        """(the vector, whether it holds truth values)."""
+        if isinstance(operand, Value):
+            return read(self._layout.part(operand)), self._layout.is_condition(operand.number)
+        number = constant(operand)
+        if number is None:
+            raise NotRecordableError(f"an operand of type {type(operand).__name__}")
+        return functions.number(number), False
+
+    def _value(self, line: Line, read: Read, functions: Functions) -> str:
         if line.call is None:
             return read(line.reads[0])
-        layout, call = self._layout, line.call
+        call = line.call
         if any(isinstance(v, Value) for _, v in call.options):
             raise NotRecordableError(f"{call.written} with options")
-        operands, conditions = [], []
-        for operand in call.operands[: 1 if call.written == "astype" else None]:
-            if isinstance(operand, Value):
-                operands.append(read(layout.part(operand)))
-                conditions.append(layout.is_condition(operand.number))
-            else:
-                number = constant(operand)
-                if number is None:
-                    raise NotRecordableError(f"{call.written} of {type(operand).__name__}")
-                operands.append(functions.number(number))
-                conditions.append(False)
         name = call.written
+        pairs = [self._operand(o, read, functions) for o in call.operands[: 1 if name == "astype" else None]]
+        operands, conditions = [o for o, _ in pairs], [c for _, c in pairs]
+        if name == "exp" and (below := self._at_most_zero(call)) is not None:
+            z = read(self._layout.part(below))  # e^min(z, 0): 1 or e^-|z|, which the sigmoid function needs anyway
+            e = functions.exp(functions.negative(functions.one("fabs", z)))
+            return functions.select(functions.compare("oge", z, functions.number(0.0)), functions.number(1.0), e)
         if name in ("**", "power") and constant(call.operands[1]) == 2.0:
             name, operands, conditions = "square", operands[:1], conditions[:1]
         return written(functions, name, operands, conditions)
+
+    def _at_most_zero(self, call: Call) -> Value | None:
+        """z, if the call is of min(z, 0)."""
+        of = next((c for c in self._layout.loop.calls if c.result == call.operands[0]), None)
+        if of is None or of.written != "minimum" or constant(of.operands[1]) != 0.0:
+            return None
+        if not self._layout.together(of.result.number, call.result.number):
+            return None
+        z = of.operands[0]
+        if not isinstance(z, Value) or z.number in self._layout.invariant:
+            return None
+        return z
 
     def _address(self, place: Part, start: dict[int, str], index: str | int, size: int) -> str:
         lines = self._lines

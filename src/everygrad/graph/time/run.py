@@ -11,7 +11,7 @@ from everygrad.engines.compiled.choice import compiles
 from everygrad.errors import all_mismatches, unknown_name
 from everygrad.graph.accumulate import accumulated
 from everygrad.graph.graph import Node
-from everygrad.graph.operation import Shape
+from everygrad.graph.operation import Operation, Shape
 from everygrad.graph.time.cell import Cell
 from everygrad.graph.time.loop import loop, step_of
 from everygrad.graph.time.phases import phases, postponed
@@ -74,6 +74,8 @@ class Run:
         """Whether `local` exists for this input."""
         if node.operation is None or self.cell.graph.by_name[node.inputs[slot]].role == "constant":
             return False
+        if type(node.operation).differentiable is Operation.differentiable:  # most: no need to look at the arrays
+            return True
         return node.operation.differentiable(slot, [self.array(name) for name in node.inputs])
 
     def jacobian(self, of: str, wrt: str) -> Jacobian:
