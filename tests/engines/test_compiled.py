@@ -195,6 +195,21 @@ def test_an_odd_cell_runs_on_numpy(caplog):
         np.testing.assert_array_equal(again.values[name], value)
 
 
+def test_a_matrix_of_a_product_that_is_also_added():
+    rng = np.random.default_rng(2)
+    M, h, x = rng.normal(size=(3, 3)), rng.normal(size=(3, 3)), rng.normal(size=(5, 3, 3))
+
+    def body(carry, now, shared):
+        new = np.tanh(carry["h"] @ shared["M"] + shared["M"] + now["x"])
+        return {"h": new}, {"h": new}
+
+    with using("compiled"):
+        found = scan(body, {"h": h}, {"x": x}, 5, shared={"M": M})[1]["h"]
+    for t in range(5):
+        h = np.tanh(h @ M + M + x[t])
+        assert_close(found[t], h, EXACT)
+
+
 # -------------------------------------------------------------------------------------------- functions
 
 

@@ -300,5 +300,7 @@ def used(layout: Layout) -> Mapping[int, bool]:
                 found[part.root] = False
     for stage in layout.stages:
         if isinstance(stage, Product):
+            if found.get(stage.matrix) is False:
+                raise NotRecordableError("a matrix of a product that is read element by element, too")
             found[stage.matrix] = True
     return found
