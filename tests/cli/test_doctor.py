@@ -21,7 +21,7 @@ MACHINE = Machine(
     python="CPython 3.12.1",
     system="Linux x86_64",
     everygrad="1.0",
-    libraries={"numpy": "2.4.0", "jax": "0.10.2", "torch": None},
+    libraries={"numpy": "2.4.0", "jax": "0.10.2", "torch": None, "llvmlite": "0.50.0"},
     processor="A processor",
     features=("AVX2", "FMA3", "AVX512F", "AVX512_SKX"),
     logical=8,
@@ -168,9 +168,10 @@ def test_float64_in_jax(value, on):
         assert "jax_enable_x64" in about(machine)["x64"].todo
 
 
-def test_without_jax():
+def test_without_what_makes_it_quicker():
     machine = dataclasses.replace(MACHINE, libraries={"numpy": "2.4.0", "jax": None}, variables={})
     assert about(machine)["jax"].todo == "pip install 'everygrad[jax]'"
+    assert about(machine)["compiled"].todo == "pip install 'everygrad[compiled]'"
 
 
 # -------------------------------------------------------------------------------------------------- this machine

@@ -15,11 +15,12 @@ from everygrad.adapters.watched.recorder import Recorder
 from everygrad.adapters.watched.text import text
 from everygrad.adapters.watched.verdict import Labelled, verdict_of
 from everygrad.diagnose import Unrolled, Verdict
+from everygrad.engines.compiled.choice import Engine, checked
 from everygrad.errors import InputError, UnsupportedError, unknown_name
 from everygrad.report import ensure_writable, to_html, to_json, write
 
 
-def watch(model: Any) -> "Seen":
+def watch(model: Any, engine: Engine = "numpy") -> "Seen":
     """Watch the recurrent layers of a torch model during one forward and backward pass, with any loss.
 
     ::
@@ -57,17 +58,18 @@ def watch(model: Any) -> "Seen":
     Raises `InputError` for what is no module or has nothing to watch, `UnsupportedError` for compiled and parallel
     models; the rest is said when a layer is asked for: no gradient arrived (and why), float16 or autocast.
     Cost: copies of inputs, outputs and weights during the block; for a layer that is asked for, one forward and one
-    backward pass.
+    backward pass. ``engine="compiled"`` runs the loops of models on the CPU as machine code (the extra
+    ``everygrad[compiled]``), as `forward` does.
     """
-    return Seen(model)
+    return Seen(model, engine)
 
 
 @final
 class Seen(Mapping[str, Layer]):
     """What was seen of a model in one block: its watched modules by name, in the order of the model."""
 
-    def __init__(self, model: Any) -> None:
-        self._recorder = Recorder()
+    def __init__(self, model: Any, engine: Engine = "numpy") -> None:
+        self._recorder = Recorder(checked(engine))
         self._model = model
         self.layers = layers_of(model, self._recorder)
         self._by_name = {name: layer for layer in self.layers for name in layer.names}

@@ -14,6 +14,7 @@ from everygrad.backprop.scans import Family, sent, sweep
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array
 from everygrad.engines.arrays import detached, is_floating
+from everygrad.engines.compiled.choice import using as running
 from everygrad.engines.pool import using
 from everygrad.errors import InputError
 from everygrad.graph.time import Sweep
@@ -56,7 +57,8 @@ def backward(trace: Trace, of: str | None = None, seed: Array | None = None, che
         found.update(shown)
         return sent(family, sweeps[family.label])
 
-    with np.errstate(all="ignore"), using(trace.plan.pool):  # whatever is not finite is reported below, with its name
+    # whatever is not finite is reported below, with its name
+    with np.errstate(all="ignore"), using(trace.plan.pool), running(trace.engine):
         collect(trace, found, through)
         gradient = {}
         for node in trace.nodes:

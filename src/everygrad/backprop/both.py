@@ -11,28 +11,36 @@ from everygrad.backprop.finite import all_finite
 from everygrad.backprop.forward import Network, computed, graph_of
 from everygrad.backprop.gradients import Gradients
 from everygrad.backprop.plan import plan
-from everygrad.backprop.straight import straight
+from everygrad.backprop.straight import own, straight
 from everygrad.engines import Array, is_traced
+from everygrad.engines.compiled.choice import Engine, checked
 from everygrad.engines.pool import using
 from everygrad.graph import Graph
 
 
 def gradients(
-    network: Graph | Network, params: Mapping[str, Array], *data: Array, check_finite: bool = True, **named: Array
+    network: Graph | Network,
+    params: Mapping[str, Array],
+    *data: Array,
+    check_finite: bool = True,
+    engine: Engine = "numpy",
+    **named: Array,
 ) -> Gradients:
     """The gradient of every quantity of a network or a graph: `forward`, then `backward`.
 
     ``g = eg.gradients(net, params, x, y)``; ``g.loss``, ``g["h1"]``, ``g["W1"]``, ``print(g)``.
-    Raises what the two verbs raise. Cost: one forward and one backward pass. NumPy arrays: from the third call with
-    the same shapes on, as straight-line code (see `source`). JAX arrays: compiled, if there is a loop over time (see
-    `compiled`); within a ``jax.jit`` of one's own, as that compiles it.
+    ``engine``: see `forward`. Raises what the two verbs raise. Cost: one forward and one backward pass. NumPy arrays
+    of the same shapes run as straight-line code from the third call on (see `source`). JAX arrays are compiled, if
+    there is a loop over time (see `compiled`); within a ``jax.jit`` of one's own, as that compiles it.
     """
     graph, expected = graph_of(network)
+    engine = checked(engine)
     todo = plan(graph)
     values, kind = bind(graph, todo, params, data, named, expected)
-    if todo.scans and "jax" in kind.xp.__name__ and not any(map(is_traced, values.values())):
+    jax = engine == "numpy" and "jax" in kind.xp.__name__ and not any(map(is_traced, values.values()))
+    if jax and todo.scans and not own(todo):
         return passed(graph, todo, values, check_finite)
-    code = straight(graph, todo, values, kind)
+    code = straight(graph, todo, values, kind) if engine == "numpy" else None
     if code is not None:
         with np.errstate(all="ignore"), using(todo.pool):
             found = code(values)
@@ -42,5 +50,5 @@ def gradients(
                 and all(all_finite(gradient[name]) for name in code.ends)
             ):
                 return found
-    trace = computed(graph, todo, values, kind, check_finite)  # which names the first number that is not finite
+    trace = computed(graph, todo, values, kind, engine, check_finite)  # which names the first number that is not finite
     return backward(trace, check_finite=check_finite)

@@ -12,6 +12,9 @@ from everygrad.backprop.plan import Plan, plan
 from everygrad.backprop.scans import compute, families
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array, Kind
+from everygrad.engines.arrays import numpy_namespace
+from everygrad.engines.compiled.choice import Engine, checked
+from everygrad.engines.compiled.choice import using as running
 from everygrad.engines.pool import using
 from everygrad.errors import InputError
 from everygrad.graph import Graph, Node, Shape
@@ -44,30 +47,39 @@ def forward(
     *data: Array,
     of: str | Sequence[str] | None = None,
     check_finite: bool = True,
+    engine: Engine = "numpy",
     **named: Array,
 ) -> Trace:
     """Compute every quantity that ``of`` (by default the loss) depends on.
 
-    ``data`` are given in the order of ``graph.data`` or by name; rows are samples. Raises `InputError`
-    with every mismatch at once, `NonFiniteError` naming the first array that is not finite. Cost: one
-    forward pass; every value is kept.
+    ``data`` are given in the order of ``graph.data`` or by name; rows are samples. ``engine="compiled"`` runs loops
+    over time of NumPy arrays as machine code, on all processors, also those of the gradients; it needs the extra
+    ``everygrad[compiled]``. A loop that holds something else than products and elementwise steps runs on NumPy.
+    Raises `InputError` with every mismatch at once, `NonFiniteError` naming the first array that is not finite.
+    Cost: one forward pass; every value is kept.
     """
     graph, expected = graph_of(network)
+    engine = checked(engine)
     todo = plan(graph, of)
     values, kind = bind(graph, todo, params, data, named, expected)
-    return computed(graph, todo, values, kind, check_finite)
+    return computed(graph, todo, values, kind, engine, check_finite)
 
 
-def computed(graph: Graph, todo: Plan, values: dict[str, Array], kind: Kind, check_finite: bool = True) -> Trace:
-    """The trace of a plan from what was given, which is added to."""
-    with np.errstate(all="ignore"), using(todo.pool):  # whatever is not finite is reported below, with its name
+def computed(
+    graph: Graph, todo: Plan, values: dict[str, Array], kind: Kind, engine: Engine = "numpy", check_finite: bool = True
+) -> Trace:
+    """The trace of a plan from what was given, which is added to. Raises `InputError`, `NonFiniteError`."""
+    if engine == "compiled" and kind.xp is not numpy_namespace:
+        raise InputError(f"engine='compiled' is for NumPy arrays, got those of {kind.xp.__name__}: leave it out")
+    # whatever is not finite is reported below, with its name
+    with np.errstate(all="ignore"), using(todo.pool), running(engine):
         runs = evaluate(todo.nodes, values, todo.foreign)
         if check_finite and not all(all_finite(values[name]) for name in todo.looked_at):
             leads = {n.name: n.lead for n in todo.nodes}
             given = {n.name: values[n.name] for n in todo.nodes if n.operation is None} | _emptied(graph, values)
             complain(given, given, "the array", leads)
             complain(values | given, leads, "the inputs are finite, but the quantity", leads)
-    return Trace(graph, todo, MappingProxyType(values), kind, MappingProxyType(runs))
+    return Trace(graph, todo, MappingProxyType(values), kind, MappingProxyType(runs), engine)
 
 
 def _emptied(graph: Graph, values: Mapping[str, Array]) -> dict[str, Array]:

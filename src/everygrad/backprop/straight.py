@@ -18,7 +18,7 @@ from everygrad.engines import Array, Kind
 from everygrad.engines.arrays import library, numpy_namespace
 from everygrad.engines.pool import empty
 from everygrad.errors import UnsupportedError
-from everygrad.graph import Graph
+from everygrad.graph import Graph, Node
 
 Arrays = dict[str, Array]
 MOST_KEPT = 64
@@ -58,7 +58,7 @@ def straight(graph: Graph, todo: Plan, values: Arrays, kind: Kind) -> Straight |
     There is none for operations of the user's own, which may do something else each time, and where something
     depends on the numbers.
     """
-    if kind.xp is not numpy_namespace or todo.foreign or any(f.scan.cell.graph.foreign for f in todo.scans):
+    if kind.xp is not numpy_namespace or own(todo):
         return None
     key: Hashable = tuple((name, array.shape, array.dtype) for name, array in values.items())
     code = todo.codes.get(key, "never")  # another thread may empty it meanwhile
@@ -76,6 +76,11 @@ def straight(graph: Graph, todo: Plan, values: Arrays, kind: Kind) -> Straight |
     return code
 
 
+def own(todo: Plan) -> list[Node]:
+    """The nodes with operations of the user's own, also in cells."""
+    return [*todo.foreign, *(node for family in todo.scans for node in family.scan.cell.graph.foreign)]
+
+
 def source(network: Graph | Network, params: Mapping[str, Array], *data: Array, **named: Array) -> str:
     """The forward and the backward pass as a Python function that stands on NumPy alone, for arrays of these shapes.
 
@@ -89,9 +94,9 @@ def source(network: Graph | Network, params: Mapping[str, Array], *data: Array, 
     values, kind = bind(graph, todo, params, data, named, expected)
     if kind.xp is not numpy_namespace:
         raise UnsupportedError(f"the source is that of NumPy arrays, got {library(values[todo.nodes[0].name])} ones")
-    own = [*todo.foreign, *(node for family in todo.scans for node in family.scan.cell.graph.foreign)]
-    if own:
-        names = ", ".join(sorted({f"{node.name!r} ({node.operation.name})" for node in own if node.operation}))
+    theirs = own(todo)
+    if theirs:
+        names = ", ".join(sorted({f"{node.name!r} ({node.operation.name})" for node in theirs if node.operation}))
         raise UnsupportedError(f"there is no text of operations of your own: {names}")
     from everygrad.engines.program.recorded import NotRecordableError
 
@@ -144,7 +149,7 @@ def recorded(graph: Graph, todo: Plan, values: Mapping[str, Array], like: Kind) 
     arguments = {name: recorder.value_of(a) for name, a in given.items()}
     returned = {"values": computed, "gradients": back, "others": others}
     whole = Whole(recorder, arguments, returned, variables, [(0, "values"), (turn, "gradients")])
-    shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in given.items())
+    shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in zip(whole.arguments, given.values(), strict=True))
     text = whole.text("gradients", f"Values and gradients of every quantity, for {shapes}.")
     ends = tuple(n.name for n in todo.nodes if n.operation is None and n.name in back)
     return Straight(text, tuple(given), function_of(text, "gradients", empty), record, ends)

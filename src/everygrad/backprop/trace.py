@@ -7,6 +7,7 @@ from typing import final
 
 from everygrad.backprop.plan import Plan
 from everygrad.engines import Array, Kind
+from everygrad.engines.compiled.choice import Engine
 from everygrad.errors import InputError, UnknownNameError
 from everygrad.graph import Graph, Node
 from everygrad.graph.time import Run, Scan, Segments
@@ -18,7 +19,8 @@ from everygrad.jacobians import Jacobian
 class Trace(Mapping[str, Array]):
     """Values by name, of the nodes that the pass computed, in topological order.
 
-    ``runs``: the runs over time by the label of their scan, with what was kept of every step.
+    ``runs``: the runs over time by the label of their scan, with what was kept of every step. ``engine``: what ran
+    their loops, and runs those of the gradients.
     """
 
     graph: Graph
@@ -26,6 +28,7 @@ class Trace(Mapping[str, Array]):
     arrays: MappingProxyType[str, Array]
     kind: Kind
     runs: Mapping[str, Run | Segments] = field(default_factory=dict)
+    engine: Engine = "numpy"
 
     @property
     def nodes(self) -> tuple[Node, ...]:

@@ -121,6 +121,12 @@ def _threads(machine: Machine) -> Iterator[Advice]:
 
 
 def _others(machine: Machine) -> Iterator[Advice]:
+    if machine.libraries.get("llvmlite") is None:
+        yield Advice(
+            "compiled",
+            'llvmlite is not installed: with it engine="compiled" runs loops over time as machine code, on all cores',
+            "pip install 'everygrad[compiled]'",
+        )
     if machine.libraries.get("jax") is None:
         yield Advice(
             "jax",

@@ -14,7 +14,7 @@ from typing import Any, final
 
 import numpy as np
 
-LIBRARIES = ("numpy", "scipy", "torch", "jax", "jaxlib", "numba", "scikit-learn")
+LIBRARIES = ("numpy", "scipy", "torch", "jax", "jaxlib", "llvmlite", "scikit-learn")
 VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",

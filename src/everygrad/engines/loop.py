@@ -38,38 +38,51 @@ def scan(
     reverse: bool = False,
     shared: Mapping[str, Array] = MappingProxyType({}),
     reuse: Reuse | None = None,
+    before: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Arrays, Arrays]:
     """Carry something through ``steps`` steps: ``carry, y_t = body(carry, x_t, shared)``, with x_t = xs[t].
 
     ``xs`` have time as their first axis; so have the results, the second of which stacks the y_t by t.
-    ``reverse`` goes from the last step to the first. With JAX arrays the body is traced once, whatever
+    ``reverse`` goes from the last step to the first. ``before``: names of y, with what is carried whose first value
+    stands in front of them; they have one row more. With JAX arrays the body is traced once, whatever
     the number of steps; with NumPy arrays and ``reuse`` it is recorded once and runs as straight-line code, and
     so it does with torch tensors on the CPU, whose memory NumPy can read; otherwise, and if it looks at numbers,
     it is called for each step.
     """
     sample = next(iter(carry.values()))
-    if array_api_compat.is_jax_array(sample):
-        import jax
-
-        return jax.lax.scan(lambda c, x: body(c, x, dict(shared)), carry, xs, length=steps, reverse=reverse)
     if hasattr(sample, "recorder"):
         from everygrad.engines.program.loops import inside
 
-        return inside(sample.recorder, body, carry, xs, steps, reverse, shared)
-    if array_api_compat.is_torch_array(sample) and steps >= WORTH_RECORDING and reuse is not None:
-        found = _by_views(body, carry, xs, steps, reverse, shared, reuse)
-        if found is not None:
-            return found
-    if type(sample) is np.ndarray and steps >= WORTH_RECORDING and reuse is not None:
-        from everygrad.engines.program.loops import run
+        return inside(sample.recorder, body, carry, xs, steps, reverse, shared, before)
+    found = None
+    if reuse is not None and steps >= WORTH_RECORDING:
+        if type(sample) is np.ndarray:
+            from everygrad.engines.program.loops import run
 
-        found = run(body, carry, xs, steps, reverse, shared, reuse)
-        if found is not None:
-            return found
+            found = run(body, carry, xs, steps, reverse, shared, reuse, before)
+        elif array_api_compat.is_torch_array(sample):
+            found = _by_views(body, carry, xs, steps, reverse, shared, reuse, before)
+    if found is not None:
+        return found
+    if array_api_compat.is_jax_array(sample):
+        import jax
+
+        last, kept = jax.lax.scan(lambda c, x: body(c, x, dict(shared)), carry, xs, length=steps, reverse=reverse)
+    else:
+        last, kept = _step_by_step(body, carry, xs, steps, reverse, dict(shared))
+    for name, carried in before.items():
+        xp = namespace(kept[name])
+        kept[name] = xp.concat([carry[carried][None], kept[name]], axis=0)
+    return last, kept
+
+
+def _step_by_step(
+    body: Body, carry: Arrays, xs: Arrays, steps: int, reverse: bool, shared: Arrays
+) -> tuple[Arrays, Arrays]:
     kept: dict[str, list[Array]] = {}
-    names, arrays, everywhere = tuple(xs), tuple(xs.values()), dict(shared)
+    names, arrays = tuple(xs), tuple(xs.values())
     for t in reversed(range(steps)) if reverse else range(steps):
-        carry, y = body(carry, {name: array[t] for name, array in zip(names, arrays, strict=True)}, everywhere)
+        carry, y = body(carry, {name: array[t] for name, array in zip(names, arrays, strict=True)}, shared)
         for name, value in y.items():
             kept.setdefault(name, []).append(value)
     found = {}
@@ -87,6 +100,7 @@ def _by_views(
     reverse: bool,
     shared: Mapping[str, Array],
     reuse: Reuse,
+    before: Mapping[str, str],
 ) -> tuple[Arrays, Arrays] | None:
     """The loop over torch tensors as one over NumPy arrays that share their memory, or None where that cannot be."""
     import torch
@@ -100,7 +114,7 @@ def _by_views(
         views = [{name: tensor.numpy() for name, tensor in part.items()} for part in (carry, xs, shared)]
     except (RuntimeError, TypeError):  # bfloat16, tensors of torch's own transformations, what torch.compile traces
         return None
-    found = run(body, views[0], views[1], steps, reverse, views[2], reuse)
+    found = run(body, views[0], views[1], steps, reverse, views[2], reuse, before)
     if found is None:
         return None
     last, kept = ({name: torch.from_numpy(array) for name, array in part.items()} for part in found)

@@ -167,7 +167,7 @@ class Elementwise(Operation):
             raise InputError(f"{rule} takes {sorted(row.defaults) or 'no constants'}, not {unknown}")
         self.rule = row
         self.name = rule
-        self.constants = {**row.defaults, **constants}
+        self.constants = {**row.defaults, **{name: float(value) for name, value in constants.items()}}
         self.keeps_finite = row.keeps_finite
 
     @property

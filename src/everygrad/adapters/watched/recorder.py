@@ -8,6 +8,8 @@ from weakref import ref
 import torch
 from torch.utils.hooks import RemovableHandle
 
+from everygrad.engines.compiled.choice import Engine
+
 
 @final
 @dataclass(eq=False, slots=True)
@@ -38,7 +40,8 @@ class Recorder:
     that what autograd adds up, and in which memory, is the same with and without it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine = "numpy") -> None:
+        self.engine: Engine = engine
         self.calls = 0
         self.arrived = 0
         self._handles: list[RemovableHandle] = []

@@ -4,21 +4,26 @@ Results of elementwise functions and products go where they are kept, or into me
 step, so that a step costs its arithmetic and little else. The text stands on NumPy alone.
 """
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, final
 
 import numpy as np
 
+from everygrad.engines.compiled.choice import engine
 from everygrad.engines.loop import Arrays, Body, Reuse
 from everygrad.engines.pool import empty
 from everygrad.engines.program.places import Memory, elementwise, live, shows
 from everygrad.engines.program.recorded import Call, NotRecordableError, Recorder, Value
-from everygrad.engines.program.text import expression, function_of, identifier, imports, wrapped
+from everygrad.engines.program.text import expression, function_of, identifier, imports, reserved, wrapped
 
 INDENT = "    "
+MOST_CODES = 64
+"""Codes kept of one cell: batches of ever new sizes must not fill the memory."""
 
 
 @final
@@ -65,11 +70,11 @@ def record(body: Body, carry: Arrays, x: Arrays, shared: Mapping[str, Any]) -> L
     return Loop(recorder, x, carry, shared, carried, kept, calls)
 
 
-def text_of(loop: Loop, name: str, reverse: bool = False) -> str:
+def text_of(loop: Loop, name: str, reverse: bool = False, before: Mapping[str, str] = MappingProxyType({})) -> str:
     """A function that runs the loop and returns what is carried after it and what is kept of each step, as one tuple.
 
-    Its arguments: the number of steps, the sequences, what is carried, the shared arrays that are read, and the
-    constants, in this order.
+    ``before``: see `scan`. Its arguments: the number of steps, the sequences, what is carried, the shared arrays that
+    are read, and the constants, in this order.
     """
     lines = _Lines(loop, name, "grad " if reverse else "")
     over = {now: f"{whole}[::-1]" if reverse else whole for now, whole in lines.over().items()}
@@ -77,8 +82,9 @@ def text_of(loop: Loop, name: str, reverse: bool = False) -> str:
         raise NotRecordableError("nothing is read or kept at each step")
     one, several = "for {} in {}:", "for ({}) in zip({}):"
     turns = (several if len(over) > 1 else one).format(", ".join(over), ", ".join(over.values()))
-    inside = [*lines.room(), *lines.memory.head, *lines.head, turns, *(INDENT + line for line in lines.lines)]
-    inside.append(f"return ({', '.join([*lines.carry.values(), *lines.kept.values()])},)")
+    inside = [*lines.room(before), *lines.memory.head, *lines.head, turns, *(INDENT + line for line in lines.lines)]
+    kept = [lines.whole.get(n, text) for n, text in lines.kept.items()]
+    inside.append(f"return ({', '.join([*lines.carry.values(), *kept])},)")
     head = f"def {name}({', '.join(['steps', *lines.arguments])}):"
     return "\n".join(map(wrapped, [head, *(INDENT + line for line in inside)])) + "\n"
 
@@ -91,7 +97,7 @@ class _Lines:
     """
 
     def __init__(self, loop: Loop, name: str, before: str) -> None:
-        self._loop, self._taken = loop, {name, "steps"}
+        self._loop, self._taken = loop, reserved(name, "steps", *loop.recorder.functions)
         self.xs = self._identifiers(loop.xs)
         self.carry = self._identifiers(loop.carry, before)
         self._constants = {v.number: self._new(n) for n, v in loop.shared.items() if v.number in loop.read}
@@ -108,11 +114,11 @@ class _Lines:
                 kept.setdefault(value.number, self._places[n])
         self._parts: dict[str, tuple[str, slice]] = {}  # a name -> the place that it is a part of
         joined = [call for call in loop.calls if self._joins(call, kept)]
-        self.memory = Memory(
-            loop.recorder, loop.calls, kept, [v for v in loop.carried.values() if v.number not in self._names]
-        )
+        outlive = [value for value in loop.carried.values() if value.number not in self._names]
+        self.memory = Memory(loop.recorder, loop.calls, kept, outlive, self._new)
         self.head: list[str] = []
         self.lines: list[str] = []
+        self.whole: dict[str, str] = {}  # the arrays with the first value in front
         self._hoisted: dict[str, str] = {}
         for i, call in enumerate(loop.calls):
             if call in joined:
@@ -178,13 +184,17 @@ class _Lines:
         if on:
             self.lines.append(f"{', '.join(on)} = {', '.join(on.values())}")
 
-    def room(self) -> list[str]:
+    def room(self, before: Mapping[str, str]) -> list[str]:
         """The lines that make the arrays for what is kept."""
         found = []
         for n, value in self._loop.kept.items():
             like = self._loop.example(value)
-            shape = ", ".join(["steps", *map(str, like.shape)])
-            found.append(f"{self.kept[n]} = empty(({shape}), {like.dtype.name})")
+            rows, name = ("steps + 1", self._new(f"{self.kept[n]}_all")) if n in before else ("steps", self.kept[n])
+            shape = ", ".join([rows, *map(str, like.shape)])
+            found.append(f"{name} = empty(({shape}), {like.dtype.name})")
+            if n in before:
+                self.whole[n] = name
+                found += [f"{name}[0] = {self.carry[before[n]]}", f"{self.kept[n]} = {name}[1:]"]
         return found
 
     def over(self) -> dict[str, str]:
@@ -200,43 +210,85 @@ class _Lines:
 @final
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A loop's function, and the names of what it reads of the shared arrays, carries on and keeps."""
+    """A loop's function, and the names of what it reads of the shared arrays, carries on and keeps.
+
+    ``machine``: it is compiled, and takes places for what it keeps.
+    """
 
     function: Callable[..., Any]
+    machine: bool
     shared: tuple[str, ...]
     carry: tuple[str, ...]
-    kept: tuple[str, ...]
+    kept: Mapping[str, tuple[tuple[int, ...], np.dtype]]
 
 
 def run(
-    body: Body, carry: Arrays, xs: Arrays, steps: int, reverse: bool, shared: Mapping[str, Any], reuse: Reuse
+    body: Body,
+    carry: Arrays,
+    xs: Arrays,
+    steps: int,
+    reverse: bool,
+    shared: Mapping[str, Any],
+    reuse: Reuse,
+    before: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Arrays, Arrays] | None:
     """`engines.loop.scan` of NumPy arrays as straight-line code, or None if the body cannot be recorded."""
     given = ({name: (array.shape[1:], array.dtype) for name, array in xs.items()}, _like(carry), _like(shared))
-    key = (reuse.key, reverse, *(tuple(part.items()) for part in given))
-    code = reuse.memo.get(key)
+    chosen = engine()
+    key = (chosen, reuse.key, reverse, *(tuple(part.items()) for part in given))
+    codes = reuse.memo.setdefault("loops", {})
+    code = codes.get(key)
     constants: list[np.ndarray] = []
     if code is None:
         at = steps - 1 if reverse else 0
         try:
             with np.errstate(all="ignore"):
                 loop = record(body, carry, {name: array[at] for name, array in xs.items()}, shared)
-            function = compiled(text_of(loop, "steps", reverse))
+            machine = _machine_code(loop, reverse) if chosen == "compiled" else None
+            function = machine or compiled(text_of(loop, "steps", reverse, before))
         except Exception:  # whatever it was: step by step, it does its work or raises the same again
             return None
         constants = [loop.recorder.examples[number] for number in loop.constants]
         read = tuple(name for name, value in loop.shared.items() if value.number in loop.read)
-        code = Code(function, read, tuple(loop.carry), tuple(loop.kept))
+        kept = {name: (loop.example(value).shape, loop.example(value).dtype) for name, value in loop.kept.items()}
+        code = Code(function, machine is not None, read, tuple(loop.carry), kept)
         if not constants:  # what else the body closes over may be another the next time
-            reuse.memo[key] = code
+            if len(codes) >= MOST_CODES:
+                codes.clear()
+            codes[key] = code
     everywhere = (shared[name] for name in code.shared)
-    found = code.function(steps, *xs.values(), *carry.values(), *everywhere, *constants)
+    given = (*xs.values(), *carry.values(), *everywhere, *constants)
     n = len(code.carry)
-    return dict(zip(code.carry, found[:n], strict=True)), dict(zip(code.kept, found[n:], strict=True))
+    if not code.machine:
+        found = code.function(steps, *given)
+        return dict(zip(code.carry, found[:n], strict=True)), dict(zip(code.kept, found[n:], strict=True))
+    places = {name: empty((steps + (name in before), *shape), dtype) for name, (shape, dtype) in code.kept.items()}
+    for name, carried in before.items():
+        places[name][0] = carry[carried]
+    last = code.function(*given, *(array[1:] if name in before else array for name, array in places.items()))
+    return dict(zip(code.carry, last, strict=True)), places
+
+
+def _machine_code(loop: Loop, reverse: bool) -> Callable[..., Any] | None:
+    """The loop compiled, or None if it holds something that is not compiled."""
+    from everygrad.engines.compiled.kernel import Kernel
+
+    try:
+        return Kernel(loop, reverse)
+    except NotRecordableError as error:
+        logging.getLogger("everygrad").debug("a loop runs on NumPy, not compiled: %s", error)
+        return None
 
 
 def inside(
-    recorder: Recorder, body: Body, carry: Arrays, xs: Arrays, steps: int, reverse: bool, shared: Mapping[str, Any]
+    recorder: Recorder,
+    body: Body,
+    carry: Arrays,
+    xs: Arrays,
+    steps: int,
+    reverse: bool,
+    shared: Mapping[str, Any],
+    before: Mapping[str, str],
 ) -> tuple[Arrays, Arrays]:
     """A loop within a recording: a function of its own, called in one line."""
 
@@ -249,7 +301,7 @@ def inside(
     if loop.constants:
         raise NotRecordableError("a loop closes over an array")
     name = f"{'backward' if reverse else 'forward'}_{len(recorder.functions) + 1}"
-    text = text_of(loop, name, reverse)
+    text = text_of(loop, name, reverse, before)
     recorder.functions[name] = text
     read = [array for name, array in shared.items() if loop.shared[name].number in loop.read]
     found = recorder.call_several(name, compiled(text), (steps, *xs.values(), *carry.values(), *read))

@@ -82,13 +82,20 @@ def root_of(calls: Sequence[Call]) -> Callable[[Value], int]:
 class Memory:
     """Buffers of one body: who may be written to, and from which line on a buffer is free again.
 
+    ``new`` makes a variable's name.
     ``kept``: number of a value -> the name of the place that keeps it. ``fresh``: values that outlive the step
     without being kept; they get memory of their own at each step.
     """
 
     def __init__(
-        self, recorder: Recorder, calls: Sequence[Call], kept: Mapping[int, str], outlive: Sequence[Value]
+        self,
+        recorder: Recorder,
+        calls: Sequence[Call],
+        kept: Mapping[int, str],
+        outlive: Sequence[Value],
+        new: Callable[[str], str],
     ) -> None:
+        self._new = new
         self._examples, self.kept, self.head = recorder.examples, dict(kept), []
         self.root = root_of(calls)
         self._last: dict[int, float] = {}
@@ -99,7 +106,6 @@ class Memory:
         self._last |= dict.fromkeys(self.fresh, math.inf)
         self._buffer: dict[int, str] = {}
         self._free: list[tuple[tuple[tuple[int, ...], np.dtype], str]] = []
-        self._made = 0
 
     def buffered(self, value: Value) -> bool:
         """Whether it lies in a buffer, which is at one place at all steps."""
@@ -135,8 +141,7 @@ class Memory:
                 del self._free[k]
                 self._buffer[number] = name
                 return name
-        self._made += 1
-        name = f"buffer_{self._made}"
+        name = self._new("buffer")
         self.head.append(f"{name} = empty({like[0]}, {like[1].name})")
         self._buffer[number] = name
         return name

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from everygrad.engines.program.primitives import PRIMITIVES
 from everygrad.engines.program.recorded import Call, NotRecordableError, Operand, Value
 
 SIGNS = {
@@ -25,16 +26,24 @@ _NUMPY = {name for name in dir(np) if not name.startswith("_")} - {"float", "boo
 _TAKEN = {*keyword.kwlist, *_NUMPY, "erfc", "float", "range", "zip"}
 
 
-def identifier(name: str, taken: set[str]) -> str:
-    """A variable's name, added to ``taken``: ``"slope of h by input 0"`` -> ``slope_of_h_by_input_0``."""
+def reserved(*more: str) -> dict[str, int]:
+    """The names that no variable may have, to begin with: the functions that the text calls."""
+    return dict.fromkeys((*PRIMITIVES, *more), 1)
+
+
+def identifier(name: str, taken: dict[str, int]) -> str:
+    """A variable's name, added to ``taken``: ``"slope of h by input 0"`` -> ``slope_of_h_by_input_0``.
+
+    ``taken``: name -> how many variables were called so before a number was added.
+    """
     plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "v"
     if plain[0].isdigit() or plain in _TAKEN:
         plain = f"{plain}_" if not plain[0].isdigit() else f"v{plain}"
-    found, i = plain, 1
+    found = plain
     while found in taken:
-        i += 1
-        found = f"{plain}_{i}"
-    taken.add(found)
+        taken[plain] += 1
+        found = f"{plain}_{taken[plain]}"
+    taken[found] = 1
     return found
 
 
@@ -104,7 +113,12 @@ def written(operand: Operand, name: Callable[[Value], str]) -> str:
 
 
 def wrapped(line: str) -> str:
-    """A line in several, each at most `WIDEST` wide where that can be: broken after a comma within brackets."""
+    """A line in several, each at most `WIDEST` wide where that can be: broken after a comma within brackets.
+
+    A line with a text in it stays whole.
+    """
+    if "'" in line or '"' in line:
+        return line
     indent = line[: len(line) - len(line.lstrip())]
     done, rest, deeper = [], line, indent + "        "
     while len(rest) > WIDEST:
@@ -130,7 +144,7 @@ def imports(text: str) -> str:
 
 def function_of(text: str, name: str, empty: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """The function of a text; with ``empty``, that takes the place of NumPy's."""
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = dict(PRIMITIVES)
     exec(compile(text, "<straight-line code of everygrad>", "exec"), names)
     if empty is not None:
         names["empty"] = empty

@@ -16,7 +16,7 @@ from everygrad.engines.pool import SMALLEST
 from everygrad.engines.program.places import elementwise, live, once, root_of
 from everygrad.engines.program.primitives import PRIMITIVES
 from everygrad.engines.program.recorded import Call, NotRecordableError, Recorder, Value
-from everygrad.engines.program.text import WIDEST, expression, identifier, imports, wrapped
+from everygrad.engines.program.text import WIDEST, expression, identifier, imports, reserved, wrapped
 
 LONGEST = 60
 """Characters of an expression that is written where it is read."""
@@ -45,7 +45,7 @@ class Whole:
         self.calls = live(calls, [Value(number) for number in self._outputs])
         self._at = {call.result.number: i for i, call in enumerate(recorder.calls)}
         self._marks = list(marks)
-        taken: set[str] = set()
+        taken = reserved(*recorder.functions)
         self._variable = {value.number: identifier(name, taken) for name, value in given.items()}
         self.arguments = tuple(self._variable.values())
         self._taken = taken
@@ -67,12 +67,13 @@ class Whole:
     def _constants(self, recorder: Recorder) -> list[str]:
         """Numbers are written as such, small arrays before the function."""
         read = {value.number for call in self.calls for value in call.reads} | self._outputs
+        usual = {self._examples[number].dtype for number in self._variable}  # a plain number takes these as they are
         lines = []
         for number in recorder.constants.values():
             array = self._examples[number]
             if number not in read:
                 continue
-            if array.ndim == 0 and number not in self._outputs:
+            if array.ndim == 0 and number not in self._outputs and array.dtype in usual:
                 self._variable[number] = repr(array.item())
             elif array.size <= 64:
                 self._variable[number] = identifier("constant", self._taken)
@@ -170,7 +171,7 @@ class Whole:
         inside += self.lines
         shown = [(what, part) for what, part in self._returned.items() if part]
         for what, part in shown:
-            pairs = [f'"{key}": {self._name(Value(self._number(value)))}' for key, value in part.items()]
+            pairs = [f"{key!r}: {self._name(Value(self._number(value)))}" for key, value in part.items()]
             inside += ["", f"{what} = {{", *_rows(pairs), "}"]
         inside.append(f"return {', '.join(what for what, _ in shown)}")
         body = "\n".join(wrapped(f"    {line}") if line else "" for line in inside)

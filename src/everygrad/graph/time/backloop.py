@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from everygrad.engines import Array, namespace
+from everygrad.engines.compiled.choice import compiles
 from everygrad.engines.loop import Reuse, scan
+from everygrad.graph.elementwise import Elementwise
 from everygrad.graph.graph import Node
 from everygrad.graph.time.loop import MASK, stacked_weights
 from everygrad.graph.time.phases import Packed, Task, phases, singly
@@ -92,9 +94,16 @@ def _same(terms: Terms, looped: set[str], found: Arrays) -> dict[str, str]:
         users = run.cell.graph.consumers[node.name]
         if node.name in looped and node.name not in states and node.name not in found and len(users) == 1:
             user, slot = users[0]
-            if user in looped and isinstance(terms.local(user, slot), Identity):
+            if user in looped and _passes_on(terms, user, slot):
                 same[node.name] = same.get(user, user)
     return same
+
+
+def _passes_on(terms: Terms, name: str, slot: int) -> bool:
+    """Whether the local Jacobian is the identity; slopes are not taken to see that."""
+    operation = terms.run.cell.graph.by_name[name].operation
+    sloped = isinstance(operation, Elementwise) and operation.name != "identity"
+    return not sloped and isinstance(terms.local(name, slot), Identity)
 
 
 def _joined(task: Packed) -> str:
@@ -131,8 +140,15 @@ def _packed_work(run: Run, task: Packed, shared: Arrays) -> Work:
 
 
 def _at_step(terms: Terms, node: Node, slot: int, xs: Arrays, shared: Arrays) -> Step:
-    """The pull of one local Jacobian at one step. Slopes are taken for all steps at once where that can be."""
-    run, J = terms.run, terms.local(node.name, slot)
+    """The pull of one local Jacobian at one step. Slopes are taken for all steps at once where that can be.
+
+    In a compiled loop they cost less at each step: that saves writing and reading an array of all steps.
+    """
+    run, operation = terms.run, node.operation
+    assert operation is not None
+    if compiles(run.kind) and operation.local_reads != "shapes":
+        return _asked_again(run, node, slot, xs, shared)
+    J = terms.local(node.name, slot)
     if isinstance(J, Identity):
         return lambda g, x: g
     again = f", use {slot + 1}" if node.inputs.count(node.inputs[slot]) > 1 else ""
@@ -142,18 +158,19 @@ def _at_step(terms: Terms, node: Node, slot: int, xs: Arrays, shared: Arrays) ->
         return lambda g, x: g * x[key]
     if not J.batch:
         return lambda g, x: J.pull(g)
-    # any other structure (an operation of the user's own, say) is asked again at each step
+    return _asked_again(run, node, slot, xs, shared)
+
+
+def _asked_again(run: Run, node: Node, slot: int, xs: Arrays, shared: Arrays) -> Step:
+    """The pull of a local Jacobian that is asked for at each step: of any structure, an own operation's, say."""
     operation = node.operation
     assert operation is not None
-    keys = []
-    for name in (*node.inputs, node.name):
-        over_time = run.over_time(name)
-        keys.append((f"values of {name}", over_time, run.array(name)))
-        if over_time:
-            xs[f"values of {name}"] = run.array(name)
+    keys = [f"values of {name}" for name in (*node.inputs, node.name)]
+    for key, name in zip(keys, (*node.inputs, node.name), strict=True):
+        (xs if run.over_time(name) else shared)[key] = run.array(name)
 
     def step(g: Array, x: Arrays) -> Array:
-        *inputs, y = (x[key] if over_time else value for key, over_time, value in keys)
+        *inputs, y = (x[key] for key in keys)
         return operation.local(slot, inputs, y, node.leads).pull(g)
 
     return step

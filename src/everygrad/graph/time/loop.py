@@ -27,7 +27,6 @@ def loop(
 
     ``shapes`` takes the feature shapes of all quantities of the loop.
     """
-    xp = namespace(values[cell.input])
     looped = {node.name for node in singly(tasks)}
     shared = {name: value for name, value in values.items() if not cell.graph.by_name[name].lead}
     read = {name for node in singly(tasks) for name in node.inputs} | {name for name, _ in cell.states}
@@ -35,7 +34,8 @@ def loop(
     if mask is not None:
         xs[MASK] = mask
     given = [*((n, v.shape) for n, v in shared.items()), *((n, v.shape[2:]) for n, v in xs.items())]
-    known = cell.graph.memo.setdefault(("feature shapes in the loop", tuple(given)), {})
+    given += [(n, v.shape[1:]) for n, v in first.items()]
+    known = cell.graph.memo.setdefault("feature shapes in the loop", {}).setdefault(tuple(given), {})
     steps = [step_of(task, values, 0, shared) for task in tasks]
     # without a mask, what is carried is the new state itself
     carried = {previous: name for name, previous in cell.states if mask is not None or name not in looped}
@@ -52,13 +52,14 @@ def loop(
             known.update({name: tuple(now[name].shape[1:]) for name in looped})
         return after, {**{n: now[n] for n in keep}, **{p: after[p] for p in carried}}
 
+    at = {previous: previous if previous in carried else name for name, previous in cell.states}
     reuse = None if cell.graph.foreign else Reuse(cell.graph.memo, ("forward", frozenset(keep), mask is None))
-    last, stacked = scan(body, first, xs, values[cell.input].shape[0], False, shared, reuse)
+    before = {kept: previous for previous, kept in at.items()}
+    last, stacked = scan(body, first, xs, values[cell.input].shape[0], False, shared, reuse, before)
     shapes.update(known)
     values.update({name: stacked[name] for name in keep})
     for name, previous in cell.states:
-        sequence = stacked[previous] if previous in carried else stacked[name]
-        states = xp.concat([first[previous][None], sequence], axis=0)  # s_0 ... s_T: both are views of it
+        states = stacked[at[previous]]  # s_0 ... s_T: both are views of it
         values[previous] = states[:-1]
         if name in looped:
             values[name] = states[1:]

@@ -1,9 +1,12 @@
 """Dependency analysis of a cell: what can be done before the loop over time, in it, and after it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import final
 
 from everygrad.graph.affine import Affine
+from everygrad.graph.arithmetic import Arithmetic
+from everygrad.graph.elementwise import Elementwise
 from everygrad.graph.graph import Node
 from everygrad.graph.time.cell import Cell
 
@@ -60,6 +63,22 @@ def phases(cell: Cell) -> Phases:
     if "phases" not in memo:
         memo["phases"] = _split(cell)
     return memo["phases"]
+
+
+def postponed(cell: Cell, kept: Collection[str]) -> tuple[Node, ...]:
+    """What can be done before the loop but costs less within it, if loops are compiled: it is read there only.
+
+    Elementwise steps that are not ``kept``, as adding the bias to U x.
+    """
+    todo = phases(cell)
+    inside, found = {node.name for node in todo.in_loop}, []
+    for task in reversed(todo.before):
+        if isinstance(task, Node) and isinstance(task.operation, Arithmetic | Elementwise) and task.name not in kept:
+            users = [user for user, _ in cell.graph.consumers[task.name]]
+            if task.lead and users and inside.issuperset(users):
+                inside.add(task.name)
+                found.append(task)
+    return tuple(reversed(found))
 
 
 def _split(cell: Cell) -> Phases:

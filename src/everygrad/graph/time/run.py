@@ -7,13 +7,14 @@ from types import MappingProxyType
 from typing import final
 
 from everygrad.engines import Array, Kind, is_complex, kind_of, namespace
+from everygrad.engines.compiled.choice import compiles
 from everygrad.errors import all_mismatches, unknown_name
 from everygrad.graph.accumulate import accumulated
 from everygrad.graph.graph import Node
-from everygrad.graph.operation import Shape
+from everygrad.graph.operation import Operation, Shape
 from everygrad.graph.time.cell import Cell
 from everygrad.graph.time.loop import loop, step_of
-from everygrad.graph.time.phases import phases
+from everygrad.graph.time.phases import phases, postponed
 from everygrad.jacobians import Identity, Jacobian, Zero
 
 
@@ -73,6 +74,8 @@ class Run:
         """Whether `local` exists for this input."""
         if node.operation is None or self.cell.graph.by_name[node.inputs[slot]].role == "constant":
             return False
+        if type(node.operation).differentiable is Operation.differentiable:  # most: no need to look at the arrays
+            return True
         return node.operation.differentiable(slot, [self.array(name) for name in node.inputs])
 
     def jacobian(self, of: str, wrt: str) -> Jacobian:
@@ -133,10 +136,12 @@ def run_filled(
             values[node.name] = kind.asarray(node.constant)
     shapes: dict[str, Shape] = {}
     todo = phases(cell)
+    late = postponed(cell, kept_names(cell)) if compiles(kind) else ()
     for task in todo.before:
-        step_of(task, values, 1)(values)
+        if task not in late:
+            step_of(task, values, 1)(values)
     first = {previous: xp.astype(states[name], kind.dtype, copy=False) for name, previous in cell.states}
-    last = loop(cell, todo.loop, kept_names(cell), values, shapes, first, mask)
+    last = loop(cell, (*late, *todo.loop), kept_names(cell), values, shapes, first, mask)
     for task in todo.after:
         step_of(task, values, 1)(values)
     for name, value in values.items():

@@ -1,0 +1,74 @@
+"""Text in LLVM's language -> a function of this machine."""
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, final
+
+from everygrad.engines.compiled.lines import Target
+
+REQUIREMENT = "llvmlite"
+
+
+def installed() -> bool:
+    """Whether the library that compiles is there."""
+    import importlib.util
+
+    return importlib.util.find_spec(REQUIREMENT) is not None
+
+
+@cache
+def _machine() -> Any:
+    """The code generator of this machine, with all instructions that it has."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features().flatten()
+    own = llvm.Target.from_default_triple()
+    return own.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True)
+
+
+@cache
+def target(itemsize: int) -> Target:
+    """The vectors of this machine."""
+    import llvmlite.binding as llvm
+
+    has = llvm.get_host_cpu_features()
+    if has.get("avx512f"):
+        return Target(itemsize, 64 // itemsize, 32)
+    if has.get("avx"):
+        return Target(itemsize, 32 // itemsize, 16)
+    return Target(itemsize, 16 // itemsize, 32 if has.get("neon") else 16)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MachineCode:
+    """A function, and what keeps its code alive."""
+
+    engine: Any
+    function: Callable[[int, int, int], None]
+
+    def __call__(self, table: int, rows: int, steps: int) -> None:
+        self.function(table, rows, steps)
+
+
+@lru_cache(maxsize=256)
+def function_of(text: str, name: str) -> MachineCode:
+    """The compiled function (address of a table, rows, steps); the same text is compiled once."""
+    import llvmlite.binding as llvm
+
+    machine = _machine()
+    module = llvm.parse_assembly(text)
+    module.triple, module.data_layout = llvm.get_default_triple(), str(machine.target_data)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    return MachineCode(engine, kind(engine.get_function_address(name)))
