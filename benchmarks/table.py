@@ -19,6 +19,13 @@ NOT_THERE = {
 }
 """Who cannot do this work, and what it does instead."""
 
+ENGINES = {
+    "everygrad, all quantities": "NumPy",
+    "everygrad, compiled, all quantities": "compiled",
+    "everygrad on JAX, eg.compiled, all quantities": "JAX",
+}
+"""Our engines as the README calls them."""
+
 COLUMNS = {
     "the matrix products alone": "products alone",
     "torch autograd, retain_grad": "torch, `retain_grad`",
@@ -31,15 +38,26 @@ COLUMNS = {
 
 
 def rows(title: str, timing: Timing, when: str, peaks: dict[str, int]) -> list[Row]:
-    """One row for each contender of a case; ``peaks``: bytes of memory, where they were measured."""
+    """One row for each contender of a case; ``peaks``: bytes of memory, where they were measured.
+
+    ``best``: which of our engines is the quickest, by the median; ``best_over_this``: its time over this contender's,
+    round by round.
+    """
     own, found = next(iter(timing.milliseconds)), []
+    best = min((name for name in timing.milliseconds if is_ours(name)), key=timing.median, default=own)
     for name, times in timing.milliseconds.items():
         low, middle, high = timing.ratio(own, name)
-        row = {"case": title, "contender": name, "ours": name == own, "measured": when, "rounds": len(times)}
+        row = {"case": title, "contender": name, "ours": is_ours(name), "measured": when, "rounds": len(times)}
         row |= {"best_ms": timing.best(name), "median_ms": timing.median(name)}
         row |= {"ours_over_this": middle, "lower_quartile": low, "upper_quartile": high}
+        row |= {"best": best, "best_over_this": timing.ratio(best, name)}
         found.append(row | ({"peak_bytes": peaks[name]} if name in peaks else {}))
     return found
+
+
+def is_ours(contender: str) -> bool:
+    """Whether it is an engine of everygrad's."""
+    return contender.startswith(("everygrad", "eg."))
 
 
 def merged(old: list[Row], new: list[Row]) -> list[Row]:
@@ -77,13 +95,19 @@ def markdown(results: Results) -> str:
         "Everybody's gradients are compared before anything is timed. Ratios are medians over interleaved rounds.",
         "",
     ]
-    lines += ["| case | contender | best, ms | median, ms | everygrad / this, median (quartiles) | memory |"]
-    lines += ["|---|---|--:|--:|--:|--:|"]
+    lines += ["| case | contender | best, ms | median, ms | NumPy engine / this | best engine / this | memory |"]
+    lines += ["|---|---|--:|--:|--:|--:|--:|"]
     for r in table:
-        ratio = f"{number(r['ours_over_this'])} ({number(r['lower_quartile'])} to {number(r['upper_quartile'])})"
         memory = f"{r['peak_bytes'] / 2**20:,.1f} MiB" if "peak_bytes" in r else ""
-        figures = f"{r['best_ms']:.3f} | {r['median_ms']:.3f} | {'' if r['ours'] else ratio} | {memory}"
-        lines.append(f"| {r['case']} | {r['contender']} | {figures} |")
+        first = spread(r["lower_quartile"], r["ours_over_this"], r["upper_quartile"])
+        ratios = " | " if r["ours"] else f"{first} | {spread(*r['best_over_this'])}"
+        lines.append(
+            f"| {r['case']} | {r['contender']} | {r['best_ms']:.3f} | {r['median_ms']:.3f} | {ratios} | {memory} |"
+        )
+    lines += [
+        "",
+        "Ratios: median (quartiles). Inside a recurrence the first contender of a case stands for the NumPy engine.",
+    ]
     lines += ["", *growth_lines(results["fits"]), *first_lines(results["first"])]
     lines += ["", "Memory: what the process grew by at most during one call, in a process of its own.", ""]
     lines += ["Not in the table, since they cannot do this work:", ""]
@@ -103,16 +127,26 @@ def figures(results: Results) -> str:
         "",
     ]
     shown = list(dict.fromkeys(COLUMNS.values()))
-    parts += ["| every gradient of | " + " | ".join(shown) + " |", "|---|" + "--:|" * len(shown)]
+    parts += [
+        "| every gradient of | our quickest engine | " + " | ".join(shown) + " |",
+        "|---|---|" + "--:|" * len(shown),
+    ]
     for case in networks:
-        found = {COLUMNS[name]: number(r["ours_over_this"]) for name, r in by_case[case].items() if name in COLUMNS}
-        own = next(r for r in by_case[case].values() if r["ours"])
-        parts.append(f"| {case} ({own['median_ms']:.3g} ms) | " + " | ".join(found.get(c, "") for c in shown) + " |")
+        here = by_case[case]
+        best = here[next(iter(here.values()))["best"]]
+        engine = f"{ENGINES.get(best['contender'], best['contender'])}, {best['median_ms']:.3g} ms"
+        found = {COLUMNS[name]: number(r["best_over_this"][1]) for name, r in here.items() if name in COLUMNS}
+        parts.append(f"| {case} | {engine} | " + " | ".join(found.get(c, "") for c in shown) + " |")
     inside = [r for case in cases if case not in networks for r in by_case[case].values() if not r["ours"]]
     if inside:
         parts += ["", "| inside a recurrence | compared with | everygrad / this |", "|---|---|--:|"]
-        parts += [f"| {r['case']} | {r['contender']} | {number(r['ours_over_this'])} |" for r in inside]
+        parts += [f"| {r['case']} | {r['contender']} | {number(r['best_over_this'][1])} |" for r in inside]
     return "\n".join(parts) + "\n"
+
+
+def spread(low: float, middle: float, high: float) -> str:
+    """A median with its quartiles."""
+    return f"{number(middle)} ({number(low)} to {number(high)})"
 
 
 def number(ratio: float) -> str:

@@ -29,14 +29,22 @@ def test_every_figure_is_in_the_table():
         line = next(x for x in text.splitlines() if x.startswith(f"| {row['case']} | {row['contender']} |"))
         assert f"{row['best_ms']:.3f}" in line
         assert row["ours"] or number(row["ours_over_this"]) in line
+        assert row["ours"] or number(row["best_over_this"][1]) in line
 
 
 def test_ratios_are_taken_round_by_round():
-    timing = Timing({"ours": (1.0, 2.0, 3.0, 4.0), "rival": (2.0, 2.0, 12.0, 16.0)})
-    ours, rival = rows("a case", timing, "2026-01-02", {"rival": 2**20})
+    times = {
+        "everygrad": (1.0, 2.0, 3.0, 4.0),
+        "everygrad, quick": (0.5, 1.0, 6.0, 0.4),
+        "rival": (2.0, 2.0, 12.0, 16.0),
+    }
+    ours, quick, rival = rows("a case", Timing(times), "2026-01-02", {"rival": 2**20})
     assert (ours["ours"], ours["ours_over_this"], ours["best_ms"], ours["median_ms"]) == (True, 1.0, 1.0, 2.5)
+    assert (quick["ours"], quick["median_ms"], rival["best"]) == (True, 0.75, "everygrad, quick")
     assert (rival["ours"], rival["ours_over_this"], rival["rounds"]) == (False, 0.375, 4)
-    assert "1.0 MiB" in markdown({"machine": {"cores": "2"}, "rows": [ours, rival], "fits": [], "first": []})
+    assert rival["best_over_this"][1] == 0.375  # the median of 0.25, 0.5, 0.5 and 0.025
+    text = markdown({"machine": {"cores": "2"}, "rows": [ours, quick, rival], "fits": [], "first": []})
+    assert "1.0 MiB" in text
 
 
 def test_a_case_that_is_measured_again_takes_its_old_place():
