@@ -43,7 +43,7 @@ chromium:
 	  || command -v google-chrome >/dev/null || { \
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	      echo "Installing Debian's chromium, for the tests in a browser ..."; \
-	      apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends chromium >/dev/null; \
+	      apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
 	    else \
 	      echo "The tests in a browser need Chromium. Install it (Debian and Ubuntu: apt install chromium)," >&2; \
 	      echo "or name yours: EVERYGRAD_CHROMIUM=/path/to/chrome make test" >&2; exit 1; \
