@@ -69,6 +69,15 @@ def ours_jax(p: Problem) -> Work:
     return lambda: jax.block_until_ready(dict(run(params, x, y)))
 
 
+def ours_torch(p: Problem) -> Work:
+    """everygrad's formulas on torch tensors on the CPU, every quantity."""
+    import torch
+
+    params = {k: torch.tensor(v) for k, v in p.params.items()}
+    x, y = torch.tensor(p.x), torch.tensor(p.y)
+    return lambda: eg.gradients(p.net, params, x, y)
+
+
 def products(p: Problem) -> Work:
     """The matrix products alone: U x for all steps, W h and Wᵀ∇ at each, ∇W and ∇U once."""
     batch, steps, inputs = p.x.shape
@@ -210,6 +219,7 @@ def torch_loop(p: Problem) -> Work:
 RIVALS: dict[str, Callable[[Problem], Work]] = {
     "everygrad, compiled, all quantities": ours_compiled,
     "everygrad on JAX, eg.compiled, all quantities": ours_jax,
+    "everygrad on torch tensors, all quantities": ours_torch,
     "the matrix products alone": products,
     "jax.grad, jit, all quantities": jax_everything,
     "jax.grad, jit, parameters only": jax_parameters,

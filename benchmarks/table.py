@@ -23,6 +23,7 @@ ENGINES = {
     "everygrad, all quantities": "NumPy",
     "everygrad, compiled, all quantities": "compiled",
     "everygrad on JAX, eg.compiled, all quantities": "JAX",
+    "everygrad on torch tensors, all quantities": "torch",
 }
 """Our engines as the README calls them."""
 

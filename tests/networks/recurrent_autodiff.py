@@ -16,6 +16,7 @@ from scipy.special import erf
 
 from tests.networks.recurrent_cases import Case, Layer, Made
 from tests.networks.recurrent_oracle import Found
+from tests.support.torch_activations import ACTIVATIONS as TORCH_ACTIVATIONS
 
 Array = Any
 Tap = Callable[[str, int, Array], Array]
@@ -108,20 +109,7 @@ class Torch(Plain):
     def log_softmax(z: Array) -> Array:
         return torch.log_softmax(z, -1)
 
-    activations: Mapping[str, Callable[[Array], Array]] = {
-        "tanh": torch.tanh,
-        "sigmoid": torch.sigmoid,
-        "identity": lambda a: a * 1.0,
-        "relu": torch.relu,
-        "leaky_relu": torch.nn.functional.leaky_relu,
-        "elu": torch.nn.functional.elu,
-        "gelu": torch.nn.functional.gelu,
-        "gelu_tanh": lambda a: torch.nn.functional.gelu(a, approximate="tanh"),
-        "silu": torch.nn.functional.silu,
-        "softplus": torch.nn.functional.softplus,
-        "sin": torch.sin,
-        "cos": torch.cos,
-    }
+    activations: Mapping[str, Callable[[Array], Array]] = TORCH_ACTIVATIONS
 
 
 class Jax(Plain):

@@ -9,24 +9,8 @@ from everygrad.backprop import gradients
 from everygrad.checks.tolerance import FRAMEWORK, SINGLE, assert_close
 from everygrad.graph.losses import BinaryCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from everygrad.networks import FeedForward
+from tests.support.torch_activations import ACTIVATIONS
 
-ACTIVATIONS = {
-    "identity": lambda a: a * 1.0,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.nn.functional.relu,
-    "leaky_relu": torch.nn.functional.leaky_relu,
-    "elu": torch.nn.functional.elu,
-    "gelu": torch.nn.functional.gelu,
-    "gelu_tanh": lambda a: torch.nn.functional.gelu(a, approximate="tanh"),
-    "silu": torch.nn.functional.silu,
-    "softplus": torch.nn.functional.softplus,
-    "exp": torch.exp,
-    "square": torch.square,
-    "power": lambda a: a**2,
-    "sin": torch.sin,
-    "cos": torch.cos,
-}
 REDUCTIONS = ("mean", "sum", "none")
 
 

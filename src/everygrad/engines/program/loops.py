@@ -6,7 +6,7 @@ step, so that a step costs its arithmetic and little else. The text stands on Nu
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -258,10 +258,8 @@ def run(
             codes[key] = code
     everywhere = (shared[name] for name in code.shared)
     given = (*xs.values(), *carry.values(), *everywhere, *constants)
-    n = len(code.carry)
     if not code.machine:
-        found = code.function(steps, *given)
-        return dict(zip(code.carry, found[:n], strict=True)), dict(zip(code.kept, found[n:], strict=True))
+        return _named(code.function(steps, *given), code.carry, code.kept)
     places = {name: empty((steps + (name in before), *shape), dtype) for name, (shape, dtype) in code.kept.items()}
     for name, carried in before.items():
         places[name][0] = carry[carried]
@@ -305,8 +303,13 @@ def inside(
     recorder.functions[name] = text
     read = [array for name, array in shared.items() if loop.shared[name].number in loop.read]
     found = recorder.call_several(name, compiled(text), (steps, *xs.values(), *carry.values(), *read))
+    return _named(found, carry, loop.kept)
+
+
+def _named(found: Sequence[Any], carry: Collection[str], kept: Iterable[str]) -> tuple[Arrays, Arrays]:
+    """What the function of `text_of` returns, by name."""
     n = len(carry)
-    return dict(zip(carry, found[:n], strict=True)), dict(zip(loop.kept, found[n:], strict=True))
+    return dict(zip(carry, found[:n], strict=True)), dict(zip(kept, found[n:], strict=True))
 
 
 def _like(arrays: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:

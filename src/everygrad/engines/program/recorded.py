@@ -146,7 +146,7 @@ def _holds_recorded(operand: Any) -> bool:
 
 _REDUCTIONS = {"sum": "add", "max": "maximum", "min": "minimum", "prod": "multiply"}
 """What NumPy's functions call, with less ado."""
-_MAKERS = ("zeros", "ones", "full", "eye", "arange")
+_MAKERS, _LIKE = ("zeros", "ones", "full", "eye", "arange"), ("zeros_like", "ones_like", "full_like")
 """Functions that make an array of nothing: their result is a line, not a constant."""
 
 
@@ -171,9 +171,8 @@ class Namespace:
                 axis = options.pop("axis", None)
                 ufunc = getattr(np, _REDUCTIONS[name])
                 return recorder.call(f"{ufunc.__name__}.reduce", ufunc.reduce, operands, {"axis": axis, **options})
-            like = operands[0] if name.removesuffix("_like") in _MAKERS and name.endswith("_like") else None
-            if like is not None:  # which reads no number
-                made = name.removesuffix("_like")
+            if name in _LIKE:  # which reads no number
+                made, like = name.removesuffix("_like"), operands[0]
                 options.setdefault("dtype", like.dtype)
                 return recorder.call(made, getattr(np, made), (like.shape, *operands[1:]), options)
             if name in _MAKERS:
