@@ -25,7 +25,7 @@ from tests.networks.test_recurrent_conformance import agrees
 
 pytest.importorskip("llvmlite", reason="the extra everygrad[compiled] is not installed")
 
-from everygrad.engines.compiled.choice import using
+from everygrad.engines.compiled.threads import running
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def only_compiled():
     def refuse(*_):
         raise AssertionError("a loop was not compiled")
 
-    with using("compiled"), pytest.MonkeyPatch.context() as patch:
+    with running("compiled"), pytest.MonkeyPatch.context() as patch:
         patch.setattr("everygrad.engines.program.loops.text_of", refuse)
         patch.setattr("everygrad.engines.loop._step_by_step", refuse)
         yield
@@ -116,7 +116,7 @@ def test_the_number_of_threads_changes_no_bit(cell, dtype, monkeypatch):
     numbers = made(Case(cell, T=9, B=13, units=21, lengths=True))
     found = []
     for count in (1, 2, 3, 20):
-        with using("numpy", count):
+        with running("numpy", count):
             found.append(compiled(numbers, dtype)[0])
     for other in found[1:]:
         for name in found[0]:
@@ -188,7 +188,7 @@ def test_an_odd_cell_runs_on_numpy(caplog):
     made_cell = cells.odd()
     arguments = cells.arrays(made_cell, 6, 3, 2, 4)
     reference = run(made_cell, **arguments)
-    with caplog.at_level(logging.DEBUG, "everygrad"), using("compiled"):
+    with caplog.at_level(logging.DEBUG, "everygrad"), running("compiled"):
         again = run(cells.odd(), **arguments)
     assert "a loop runs on NumPy, not compiled" in caplog.text
     for name, value in reference.values.items():
@@ -203,7 +203,7 @@ def test_a_matrix_of_a_product_that_is_also_added():
         new = np.tanh(carry["h"] @ shared["M"] + shared["M"] + now["x"])
         return {"h": new}, {"h": new}
 
-    with using("compiled"):
+    with running("compiled"):
         found = scan(body, {"h": h}, {"x": x}, 5, shared={"M": M}, reuse=Reuse({}, "key"))[1]["h"]
     for t in range(5):
         h = np.tanh(h @ M + M + x[t])
@@ -296,12 +296,14 @@ def test_what_is_not_finite_stays_so():
 # -------------------------------------------------------------------------------------------- the choice
 
 
-def test_the_second_call_compiles_nothing(monkeypatch):
+def test_calls_after_the_second_compile_nothing(monkeypatch):
     numbers = made(Case("lstm", T=8))
-    first, _ = compiled(numbers)
+    net = network(numbers.case)
+    first, second = (eg.gradients(net, numbers.params, *data(numbers), engine="compiled") for _ in range(2))
     monkeypatch.setattr("everygrad.engines.program.loops._machine_code", lambda *_: pytest.fail("compiled again"))
-    again, _ = compiled(numbers)
+    again = eg.gradients(net, numbers.params, *data(numbers), engine="compiled")
     for name in first:
+        np.testing.assert_array_equal(second[name], first[name])
         np.testing.assert_array_equal(again[name], first[name])
 
 

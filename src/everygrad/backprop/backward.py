@@ -14,7 +14,7 @@ from everygrad.backprop.scans import Family, sent, sweep
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array
 from everygrad.engines.arrays import detached, is_floating
-from everygrad.engines.compiled.choice import using as running
+from everygrad.engines.compiled.threads import running
 from everygrad.engines.pool import using
 from everygrad.errors import InputError
 from everygrad.graph.time import Sweep

@@ -14,6 +14,7 @@ from everygrad.backprop.plan import plan
 from everygrad.backprop.straight import own, straight
 from everygrad.engines import Array, is_traced
 from everygrad.engines.compiled.choice import Engine, checked
+from everygrad.engines.compiled.threads import running
 from everygrad.engines.pool import using
 from everygrad.graph import Graph
 
@@ -41,9 +42,9 @@ def gradients(
     jax = engine == "numpy" and "jax" in kind.xp.__name__ and not any(map(is_traced, values.values()))
     if jax and todo.scans and not own(todo):
         return passed(graph, todo, values, check_finite)
-    code = straight(graph, todo, values, kind) if engine == "numpy" else None
+    code = straight(graph, todo, values, kind, engine)
     if code is not None:
-        with np.errstate(all="ignore"), using(todo.pool):
+        with np.errstate(all="ignore"), using(todo.pool), running(engine):
             found = code(values)
             every, gradient = found.trace.arrays, found.arrays
             if not check_finite or (

@@ -14,7 +14,7 @@ from everygrad.backprop.trace import Trace
 from everygrad.engines import Array, Kind
 from everygrad.engines.arrays import numpy_namespace
 from everygrad.engines.compiled.choice import Engine, checked
-from everygrad.engines.compiled.choice import using as running
+from everygrad.engines.compiled.threads import running
 from everygrad.engines.pool import using
 from everygrad.errors import InputError
 from everygrad.graph import Graph, Node, Shape

@@ -16,6 +16,8 @@ from everygrad.backprop.template import Place, exchanged, filled
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array, Kind
 from everygrad.engines.arrays import library, numpy_namespace
+from everygrad.engines.compiled.choice import Engine
+from everygrad.engines.compiled.threads import product, running
 from everygrad.engines.pool import empty
 from everygrad.errors import UnsupportedError
 from everygrad.graph import Graph, Node
@@ -52,7 +54,7 @@ class Straight:
         return filled(self.record, everything)
 
 
-def straight(graph: Graph, todo: Plan, values: Arrays, kind: Kind) -> Straight | None:
+def straight(graph: Graph, todo: Plan, values: Arrays, kind: Kind, engine: Engine = "numpy") -> Straight | None:
     """The code for these arrays, if this is not their first pass and there can be one.
 
     There is none for operations of the user's own, which may do something else each time, and where something
@@ -60,7 +62,7 @@ def straight(graph: Graph, todo: Plan, values: Arrays, kind: Kind) -> Straight |
     """
     if kind.xp is not numpy_namespace or own(todo):
         return None
-    key: Hashable = tuple((name, array.shape, array.dtype) for name, array in values.items())
+    key: Hashable = (engine, *((name, array.shape, array.dtype) for name, array in values.items()))
     code = todo.codes.get(key, "never")  # another thread may empty it meanwhile
     if code == "never":
         if len(todo.codes) >= MOST_KEPT:
@@ -69,7 +71,7 @@ def straight(graph: Graph, todo: Plan, values: Arrays, kind: Kind) -> Straight |
         return None
     if code == ONCE:
         try:
-            code = recorded(graph, todo, values, kind)
+            code = recorded(graph, todo, values, kind, engine)
         except Exception:  # whatever it was: without code the pass does its work, or raises the same again
             code = None
         todo.codes[key] = code
@@ -106,7 +108,7 @@ def source(network: Graph | Network, params: Mapping[str, Array], *data: Array, 
         raise UnsupportedError(f"this pass has no text that holds for all numbers: {problem}") from None
 
 
-def recorded(graph: Graph, todo: Plan, values: Mapping[str, Array], like: Kind) -> Straight:
+def recorded(graph: Graph, todo: Plan, values: Mapping[str, Array], like: Kind, engine: Engine = "numpy") -> Straight:
     """Record a pass over these arrays and write it as text. Raises `NotRecordableError`, and what the pass raises."""
     from everygrad.engines.program.recorded import Recorded, Recorder
     from everygrad.engines.program.text import function_of
@@ -122,10 +124,10 @@ def recorded(graph: Graph, todo: Plan, values: Mapping[str, Array], like: Kind) 
             node = graph.by_name[name]
             every[name] = operation.value([every[i] for i in node.inputs], node.leads)
     kind = Kind(recorder.namespace, like.dtype, None)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), running(engine):
         runs = evaluate(todo.nodes, every)
         turn = len(recorder.calls)
-        trace = Trace(graph, todo, MappingProxyType(every), kind, MappingProxyType(runs))
+        trace = Trace(graph, todo, MappingProxyType(every), kind, MappingProxyType(runs), engine)
         gradients = backward(trace, check_finite=False)
     computed = {name: recorder.value_of(a) for name, a in every.items() if name not in values}
     back = {name: recorder.value_of(g) for name, g in gradients.arrays.items()}
@@ -152,4 +154,5 @@ def recorded(graph: Graph, todo: Plan, values: Mapping[str, Array], like: Kind) 
     shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in zip(whole.arguments, given.values(), strict=True))
     text = whole.text("gradients", f"Values and gradients of every quantity, for {shapes}.")
     ends = tuple(n.name for n in todo.nodes if n.operation is None and n.name in back)
-    return Straight(text, tuple(given), function_of(text, "gradients", empty), record, ends)
+    instead = {"empty": empty, **({"matmul": product} if engine == "compiled" else {}), **recorder.machine}
+    return Straight(text, tuple(given), function_of(text, "gradients", instead), record, ends)

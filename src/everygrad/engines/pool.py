@@ -16,10 +16,12 @@ from typing import Any, final
 import numpy as np
 
 from everygrad.engines.arrays import Array
+from everygrad.engines.compiled.choice import engine
+from everygrad.engines.compiled.threads import product
 
 SMALLEST = 2**17
 """Bytes below which a fresh array is quicker than a look into the pool."""
-MOST_BYTES = 2**27
+MOST_BYTES = 2**30
 """Bytes that one pool keeps at most; what goes beyond is made afresh and not kept."""
 MOST_ALIKE = 256
 """Arrays of one shape that a pool keeps; if all are still in use elsewhere, it lets go of them."""
@@ -90,7 +92,9 @@ def matmul(a: Array, b: Array) -> Array:
     if a.ndim > 2 and (type(a) is np.ndarray or hasattr(a, "recorder")):
         return matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[-1])
     room = _room(a, b, (*a.shape[:-1], b.shape[-1])) if a.ndim > 1 else None
-    return a @ b if room is None else np.matmul(a, b, out=room)
+    if room is None:
+        return a @ b
+    return np.matmul(a, b, out=room) if engine() == "numpy" else product(a, b, room)
 
 
 def multiply(a: Array, b: Array) -> Array:

@@ -10,6 +10,8 @@ from everygrad.errors import InputError
 
 Shape = tuple[int, ...]
 Index = tuple[int | slice, ...]
+WORTH_A_PRODUCT = 2**14
+"""Numbers from which on rows are added up as a product with ones."""
 
 
 def broadcast(a: Shape, b: Shape) -> Shape:
@@ -44,6 +46,9 @@ def unflatten(x: Array, features: Shape) -> Array:
 def sum_leading(x: Array) -> Array:
     """The sum over all axes but the last: (*lead, n) -> (n,)."""
     axes = tuple(range(len(x.shape) - 1))
+    if axes and math.prod(x.shape) >= WORTH_A_PRODUCT and (type(x) is np.ndarray or hasattr(x, "recorder")):
+        rows = namespace(x).ones((math.prod(x.shape[:-1]),), dtype=x.dtype)
+        return rows @ x.reshape(-1, x.shape[-1])  # BLAS adds rows up faster than NumPy does
     if type(x) is np.ndarray:
         return np.add.reduce(x, axis=axes) if axes else x
     return namespace(x).sum(x, axis=axes) if axes else x

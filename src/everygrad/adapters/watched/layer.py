@@ -13,7 +13,7 @@ from everygrad.adapters.watched.explain import explain
 from everygrad.adapters.watched.plain import CapturedPlain, explain_plain
 from everygrad.adapters.watched.recorder import Recorder
 from everygrad.adapters.watched.records import Call, Quantities
-from everygrad.engines.compiled.choice import using
+from everygrad.engines.compiled.threads import running
 from everygrad.errors import InputError, UnsupportedError
 
 
@@ -173,7 +173,7 @@ class Layer:
         made = self._made.get(i)
         if made is None or made[0] != met.state:
             missing = self.silence or f"no gradient arrived at call {i + 1} of {len(self.met)} of {self.name!r}"
-            with using(self._recorder.engine):
+            with running(self._recorder.engine):
                 made = self._made[i] = met.state, _explained(met.captured, missing)
         return made[1]
 

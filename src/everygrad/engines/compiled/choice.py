@@ -23,7 +23,8 @@ def engine() -> Engine:
 
 def compiles(kind: Kind) -> bool:
     """Whether loops of such arrays are compiled: then what is done in them costs little."""
-    return engine() == "compiled" and kind.xp is numpy_namespace and kind.dtype.kind == "f"
+    plain = kind.xp is numpy_namespace or hasattr(kind.xp, "recorder")
+    return engine() == "compiled" and plain and kind.dtype.kind == "f"
 
 
 def threads() -> int:
@@ -48,8 +49,8 @@ def checked(name: str) -> Engine:
 
 
 @contextmanager
-def using(name: Engine, count: int | None = None) -> Generator[None]:
-    """Within the block, loops of NumPy arrays run on this engine, with so many threads."""
+def chosen(name: Engine, count: int | None = None) -> Generator[None]:
+    """Within the block this is the choice; `running` sees to BLAS, too."""
     tokens = _engine.set(name), _threads.set(count if count is not None else _threads.get())
     try:
         yield

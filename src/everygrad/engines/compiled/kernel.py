@@ -1,9 +1,7 @@
 """A recorded loop as one compiled function: weights packed once, samples split over threads for all steps."""
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, final
 
@@ -13,7 +11,9 @@ from everygrad.engines.compiled.choice import threads
 from everygrad.engines.compiled.layout import Layout, Product, invariants, used
 from everygrad.engines.compiled.machine import function_of, target
 from everygrad.engines.compiled.products import packed
+from everygrad.engines.compiled.threads import together
 from everygrad.engines.compiled.writer import NAME, Writer
+from everygrad.engines.pool import empty
 from everygrad.engines.program.recorded import Operand, Value
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ WORTH_SPLITTING = 2**21
 
 @final
 class Kernel:
-    """Called as the function that `text_of` writes: sequences, what is carried, shared arrays, places of what is kept.
+    """Called as the function that `text_of` writes: steps, sequences, what is carried, shared arrays, constants.
 
     Raises `NotRecordableError` for what is not elementwise, a product with a shared matrix, or a part of the last axis.
     """
 
-    def __init__(self, loop: "Loop", reverse: bool) -> None:
+    def __init__(self, loop: "Loop", reverse: bool, before: Mapping[str, str]) -> None:
         self._numbers, self._before = invariants(loop)
         self._layout = Layout(loop, self._numbers)
         self._target = target(self._layout.dtype.itemsize)
@@ -41,17 +41,25 @@ class Kernel:
         self._xs = [value.number for value in loop.xs.values()]
         self._carry = [value.number for value in loop.carry.values()]
         shared = [value.number for value in loop.shared.values() if value.number in loop.read]
-        self._arguments = [*self._xs, *self._carry, *shared, *loop.constants, *self._layout.kept.values()]
+        self._arguments = [*self._xs, *self._carry, *shared, *loop.constants]
+        self._kept = {n: (loop.example(value).shape, loop.example(value).dtype) for n, value in loop.kept.items()}
+        self._first = {name: loop.carry[carried].number for name, carried in before.items()}
         self._used = used(self._layout)
         self._work = sum(
             stage.shape[0] * stage.shape[1] if isinstance(stage, Product) else 16 * stage.width * len(stage.lines)
             for stage in self._layout.stages
         )
 
-    def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    def __call__(self, steps: int, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         layout = self._layout
         values = dict(zip(self._arguments, arrays, strict=True))
-        steps = len(values[self._xs[0]] if self._xs else values[next(iter(layout.kept.values()))])
+        kept = []
+        for name, (shape, dtype) in self._kept.items():
+            whole = empty((steps + (name in self._first), *shape), dtype)
+            if name in self._first:
+                whole[0] = values[self._first[name]]
+            values[layout.kept[name]] = whole[1:] if name in self._first else whole
+            kept.append(whole)
         for call in self._before:
             values[call.result.number] = np.asarray(_done(call.function, call.operands, call.options, values))
         batch = len(values[self._carry[0]])
@@ -72,11 +80,8 @@ class Kernel:
         parts = [table + [[1, 0, 0]] * table[:, 2:] * first for first in ends[:-1]]
         sizes = [stop - first for first, stop in pairwise(ends)]
         jobs = [(part.ctypes.data, size, steps) for part, size in zip(parts, sizes, strict=True)]
-        others = [_workers(os.getpid(), count - 1).submit(self._function, *job) for job in jobs[1:]]
-        self._function(*jobs[0])
-        for other in others:
-            other.result()
-        return tuple(after)
+        together([partial(self._function, *job) for job in jobs])
+        return (*after, *kept)
 
     def _entry(self, values: dict[int, np.ndarray], slot: int, moving: set[int], batch: int) -> tuple[int, int, int]:
         """(address, bytes from step to step, bytes from sample to sample)."""
@@ -101,9 +106,3 @@ def _done(function: Callable[..., Any], operands: tuple, options: tuple, values:
         return type(operand)(map(found, operand)) if isinstance(operand, tuple | list) else operand
 
     return function(*map(found, operands), **{name: found(value) for name, value in options})
-
-
-@lru_cache(maxsize=8)
-def _workers(process: int, count: int) -> ThreadPoolExecutor:
-    """Threads of this process (one that was forked from it has none of them)."""
-    return ThreadPoolExecutor(count, thread_name_prefix=f"everygrad-{process}")

@@ -210,16 +210,12 @@ class _Lines:
 @final
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A loop's function, and the names of what it reads of the shared arrays, carries on and keeps.
-
-    ``machine``: it is compiled, and takes places for what it keeps.
-    """
+    """A loop's function, and the names of what it reads of the shared arrays, carries on and keeps."""
 
     function: Callable[..., Any]
-    machine: bool
     shared: tuple[str, ...]
     carry: tuple[str, ...]
-    kept: Mapping[str, tuple[tuple[int, ...], np.dtype]]
+    kept: tuple[str, ...]
 
 
 def run(
@@ -244,35 +240,28 @@ def run(
         try:
             with np.errstate(all="ignore"):
                 loop = record(body, carry, {name: array[at] for name, array in xs.items()}, shared)
-            machine = _machine_code(loop, reverse) if chosen == "compiled" else None
+            machine = _machine_code(loop, reverse, before) if chosen == "compiled" else None
             function = machine or compiled(text_of(loop, "steps", reverse, before))
         except Exception:  # whatever it was: step by step, it does its work or raises the same again
             return None
         constants = [loop.recorder.examples[number] for number in loop.constants]
         read = tuple(name for name, value in loop.shared.items() if value.number in loop.read)
-        kept = {name: (loop.example(value).shape, loop.example(value).dtype) for name, value in loop.kept.items()}
-        code = Code(function, machine is not None, read, tuple(loop.carry), kept)
+        code = Code(function, read, tuple(loop.carry), tuple(loop.kept))
         if not constants:  # what else the body closes over may be another the next time
             if len(codes) >= MOST_CODES:
                 codes.clear()
             codes[key] = code
     everywhere = (shared[name] for name in code.shared)
     given = (*xs.values(), *carry.values(), *everywhere, *constants)
-    if not code.machine:
-        return _named(code.function(steps, *given), code.carry, code.kept)
-    places = {name: empty((steps + (name in before), *shape), dtype) for name, (shape, dtype) in code.kept.items()}
-    for name, carried in before.items():
-        places[name][0] = carry[carried]
-    last = code.function(*given, *(array[1:] if name in before else array for name, array in places.items()))
-    return dict(zip(code.carry, last, strict=True)), places
+    return _named(code.function(steps, *given), code.carry, code.kept)
 
 
-def _machine_code(loop: Loop, reverse: bool) -> Callable[..., Any] | None:
+def _machine_code(loop: Loop, reverse: bool, before: Mapping[str, str]) -> Callable[..., Any] | None:
     """The loop compiled, or None if it holds something that is not compiled."""
     from everygrad.engines.compiled.kernel import Kernel
 
     try:
-        return Kernel(loop, reverse)
+        return Kernel(loop, reverse, before)
     except NotRecordableError as error:
         logging.getLogger("everygrad").debug("a loop runs on NumPy, not compiled: %s", error)
         return None
@@ -298,11 +287,15 @@ def inside(
     loop = record(body, parts[1], {name: array[at] for name, array in parts[0].items()}, parts[2])
     if loop.constants:
         raise NotRecordableError("a loop closes over an array")
-    name = f"{'backward' if reverse else 'forward'}_{len(recorder.functions) + 1}"
-    text = text_of(loop, name, reverse, before)
-    recorder.functions[name] = text
+    name = f"{'backward' if reverse else 'forward'}_{len(recorder.functions) + len(recorder.machine) + 1}"
+    function = _machine_code(loop, reverse, before) if engine() == "compiled" else None
+    if function is not None:
+        recorder.machine[name] = function
+    else:
+        recorder.functions[name] = text_of(loop, name, reverse, before)
+        function = compiled(recorder.functions[name])
     read = [array for name, array in shared.items() if loop.shared[name].number in loop.read]
-    found = recorder.call_several(name, compiled(text), (steps, *xs.values(), *carry.values(), *read))
+    found = recorder.call_several(name, function, (steps, *xs.values(), *carry.values(), *read))
     return _named(found, carry, loop.kept)
 
 
@@ -319,4 +312,4 @@ def _like(arrays: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], np.dtyp
 @lru_cache(maxsize=256)
 def compiled(text: str) -> Callable[..., Any]:
     """The function of a text; the same text is compiled once."""
-    return function_of(f"{imports(text)}\n{text}", text.removeprefix("def ").partition("(")[0], empty)
+    return function_of(f"{imports(text)}\n{text}", text.removeprefix("def ").partition("(")[0], {"empty": empty})

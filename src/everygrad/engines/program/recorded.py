@@ -73,6 +73,7 @@ class Recorder:
         self.examples: list[np.ndarray] = []
         self.constants: dict[int, int] = {}  # the identity of an array -> its number
         self.functions: dict[str, str] = {}  # the name of a loop's function -> its text
+        self.machine: dict[str, Callable[..., Any]] = {}  # the same of those that are compiled: they have no text
         self.namespace = Namespace(self)
 
     def given(self, array: np.ndarray) -> "Recorded":
@@ -157,7 +158,7 @@ class Namespace:
     __name__ = "numpy, recorded"
 
     def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+        self.recorder = recorder
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(np, name)
@@ -166,7 +167,7 @@ class Namespace:
 
         def recorded(*operands: Any, **options: Any) -> Any:
             options.pop("device", None)
-            recorder = next(_recorders((operands, tuple(options.values()))), self._recorder)
+            recorder = next(_recorders((operands, tuple(options.values()))), self.recorder)
             if name in _REDUCTIONS and _holds_recorded(operands):
                 axis = options.pop("axis", None)
                 ufunc = getattr(np, _REDUCTIONS[name])

@@ -3,7 +3,7 @@
 import keyword
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -142,10 +142,9 @@ def imports(text: str) -> str:
     return "\n".join([*lines, *(["from scipy.special import erfc"] if "erfc" in words else [])])
 
 
-def function_of(text: str, name: str, empty: Callable[..., Any] | None = None) -> Callable[..., Any]:
-    """The function of a text; with ``empty``, that takes the place of NumPy's."""
+def function_of(text: str, name: str, instead: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
+    """The function of a text; what is ``instead`` takes the place of NumPy's functions, or is there for it to call."""
     names: dict[str, Any] = dict(PRIMITIVES)
     exec(compile(text, "<straight-line code of everygrad>", "exec"), names)
-    if empty is not None:
-        names["empty"] = empty
+    names.update(instead)
     return names[name]

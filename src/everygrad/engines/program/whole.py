@@ -12,6 +12,7 @@ from typing import final
 
 import numpy as np
 
+from everygrad.engines.compiled.threads import WORTH_SPLITTING
 from everygrad.engines.pool import SMALLEST
 from everygrad.engines.program.places import elementwise, live, once, root_of
 from everygrad.engines.program.primitives import PRIMITIVES
@@ -45,7 +46,7 @@ class Whole:
         self.calls = live(calls, [Value(number) for number in self._outputs])
         self._at = {call.result.number: i for i, call in enumerate(recorder.calls)}
         self._marks = list(marks)
-        taken = reserved(*recorder.functions)
+        taken = reserved(*recorder.functions, *recorder.machine)
         self._variable = {value.number: identifier(name, taken) for name, value in given.items()}
         self.arguments = tuple(self._variable.values())
         self._taken = taken
@@ -85,7 +86,10 @@ class Whole:
     def _large(self, call: Call) -> bool:
         """Whether the result gets its place."""
         whole = self._examples[call.result.number]
-        return whole.nbytes >= SMALLEST and (elementwise(call) or call.function is np.matmul) and whole.ndim > 0
+        if call.function is np.matmul and whole.ndim == 2:
+            depth = self._examples[call.reads[0].number].shape[-1]
+            return whole.nbytes >= SMALLEST or whole.size * depth >= WORTH_SPLITTING
+        return whole.nbytes >= SMALLEST and elementwise(call) and whole.ndim > 0
 
     def _read_once(self) -> set[int]:
         uses = Counter(value.number for call in self.calls for value in call.reads)

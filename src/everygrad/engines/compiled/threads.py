@@ -1,0 +1,84 @@
+"""Work split over threads of our own: those of a compiled loop, and the rows of large products.
+
+BLAS runs on one thread meanwhile. Its own threads would go on looking for work for a while after each product (those of
+OpenBLAS for some milliseconds), and a compiled loop that needs all processors would share them with that.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from everygrad.engines.compiled.choice import Engine, chosen, threads
+
+WORTH_SPLITTING = 2**22
+"""Multiplications of a product below which a second thread costs more than it saves."""
+
+
+def together(jobs: Sequence[Callable[[], Any]]) -> None:
+    """Do all of them at once, the first one here; returns when all are done. Raises what the first failing raises."""
+    others = [_workers(os.getpid(), len(jobs) - 1).submit(job) for job in jobs[1:]]
+    try:
+        jobs[0]()
+    finally:
+        for other in others:
+            other.result()
+
+
+@lru_cache(maxsize=8)
+def _workers(process: int, count: int) -> ThreadPoolExecutor:
+    """Threads of this process (one that was forked from it has none of them)."""
+    return ThreadPoolExecutor(count, thread_name_prefix=f"everygrad-{process}")
+
+
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """``np.matmul(a, b, out=out)``, for large matrices in as many parts as there are threads."""
+    count = threads()
+    if count < 2 or a.ndim != 2 or b.ndim != 2 or a.size * b.shape[1] < WORTH_SPLITTING:
+        return np.matmul(a, b, out=out)
+    tall = out.shape[0] >= out.shape[1]
+    longer = max(out.shape)
+    parts = [slice(*ends) for ends in pairwise(longer * i // count for i in range(count + 1))]
+    triples = [(a[s], b, out[s]) if tall else (a, b[:, s], out[:, s]) for s in parts]
+    together([lambda x=x, y=y, to=to: np.matmul(x, y, out=to) for x, y, to in triples])
+    return out
+
+
+_limited = threading.Lock()
+
+
+@contextmanager
+def one_thread_of_blas() -> Generator[None]:
+    """Within the block, BLAS uses one thread for each product, in this whole process.
+
+    A block within another one, or in another thread at the same time, changes nothing more: the first one's end is it.
+    """
+    if not _limited.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _libraries().limit(limits=1):
+            yield
+    finally:
+        _limited.release()
+
+
+@contextmanager
+def running(engine: Engine, count: int | None = None) -> Generator[None]:
+    """Within the block, loops of NumPy arrays run on this engine, with so many threads."""
+    with chosen(engine, count), one_thread_of_blas() if engine == "compiled" else nullcontext():
+        yield
+
+
+@cache
+def _libraries() -> Any:
+    """The BLAS libraries of this process."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
