@@ -1,6 +1,6 @@
 """Arguments against a graph: every mismatch found at once, before any number is computed."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, final
@@ -10,7 +10,7 @@ import numpy as np
 from everygrad.backprop.finite import all_finite
 from everygrad.backprop.plan import Plan
 from everygrad.engines import Array, Kind, is_array, is_complex, kind_of, namespace
-from everygrad.engines.arrays import detached, is_floating, library, narrowed_by_jax, place
+from everygrad.engines.arrays import detached, is_floating, library, narrowed_by_jax, numpy_namespace, place
 from everygrad.errors import InputError, all_mismatches, unknown_name
 from everygrad.graph import Graph, Node, Operation, Shape, ShapeProblem
 from everygrad.graph.steps import counting_problems
@@ -42,6 +42,9 @@ def bind(
     type, library, dtype or shape, an empty or unequal batch, unequal numbers of steps, labels, tokens
     or lengths out of range. Data without their padding (`Operation.prepares`) are computed here already.
     """
+    again = _as_before(plan, params, data, named, expected)
+    if again is not None:
+        return again
     given, problems = _by_name(graph, params, data, named)
     for node in plan.nodes:
         if node.name in plan.needed and node.name not in given:
@@ -62,9 +65,12 @@ def bind(
     _look(fit, values, problems)
     all_mismatches("arguments", problems)
     kind = kind_of(values[_first_float(graph, values)])
-    for node in plan.nodes:
-        if node.constant is not None:
-            values[node.name] = kind.asarray(node.constant)
+    names, constants = tuple(given), [(n.name, n.constant) for n in plan.nodes if n.constant is not None]
+    plain = kind.xp is numpy_namespace and not named and names == (*graph.data, *params)
+    if plain and plan.needed.issuperset(names) and len(plan.fits) < 2 * MOST_REMEMBERED:
+        plan.fits[_plain_key(params, data)] = Known(names, fit, kind, tuple(constants), expected)
+    for name, constant in constants:
+        values[name] = kind.asarray(constant)
     return values, kind
 
 
@@ -79,6 +85,46 @@ class Fit:
 
     prepared: tuple[Node, ...]
     looks: tuple[tuple[str, Look], ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Arguments that fitted: NumPy arrays of the same names, shapes and dtypes fit again."""
+
+    names: tuple[str, ...]
+    fit: Fit
+    kind: Kind
+    constants: tuple[tuple[str, float], ...]
+    expected: Mapping[str, Shape]
+
+
+def _plain_key(params: Mapping[str, Array], data: Sequence[Array]) -> Hashable:
+    """What arguments must have in common to fit alike; only that of NumPy arrays is ever remembered."""
+    given = (*data, *params.values())
+    return (*params, *((a.shape, a.dtype) if type(a) is np.ndarray else None for a in given))
+
+
+def _as_before(
+    plan: Plan,
+    params: Mapping[str, Array],
+    data: Sequence[Array],
+    named: Mapping[str, Array],
+    expected: Mapping[str, Shape],
+) -> tuple[dict[str, Array], Kind] | None:
+    """`bind` of arguments like some that fitted: only numbers are looked at. None if there were none like them."""
+    if named or type(params) is not dict:
+        return None
+    known = plan.fits.get(_plain_key(params, data))
+    if known is None or (known.expected is not expected and known.expected != expected):
+        return None
+    values = dict(zip(known.names, (*data, *params.values()), strict=True))
+    problems: list[str] = []
+    _look(known.fit, values, problems)
+    all_mismatches("arguments", problems)
+    for name, constant in known.constants:
+        values[name] = known.kind.asarray(constant)
+    return values, known.kind
 
 
 def _compare(

@@ -1,6 +1,7 @@
 """Both verbs at once, as straight-line code where that can be."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -39,18 +40,23 @@ def gradients(
     engine = checked(engine)
     todo = plan(graph)
     values, kind = bind(graph, todo, params, data, named, expected)
-    jax = engine == "numpy" and "jax" in kind.xp.__name__ and not any(map(is_traced, values.values()))
-    if jax and todo.scans and not own(todo):
+    jax = engine == "numpy" and todo.scans and "jax" in kind.xp.__name__ and not any(map(is_traced, values.values()))
+    if jax and not own(todo):
         return passed(graph, todo, values, check_finite)
     code = straight(graph, todo, values, kind, engine)
     if code is not None:
-        with np.errstate(all="ignore"), using(todo.pool), running(engine):
+        with np.errstate(all="ignore"), using(todo.pool), running(engine) if engine == "compiled" else nullcontext():
             found = code(values)
-            every, gradient = found.trace.arrays, found.arrays
-            if not check_finite or (
-                all(all_finite(every[name]) for name in todo.looked_at)
-                and all(all_finite(gradient[name]) for name in code.ends)
-            ):
+            if not check_finite or _is_finite(found, code.ends):
                 return found
     trace = computed(graph, todo, values, kind, engine, check_finite)  # which names the first number that is not finite
     return backward(trace, check_finite=check_finite)
+
+
+def _is_finite(found: Gradients, ends: tuple[str, ...]) -> bool:
+    """Whether everything is, seen at the ends of the two passes."""
+    values, gradients = found.trace.arrays, found.arrays
+    for name in found.trace.plan.looked_at:
+        if not all_finite(values[name]):
+            return False
+    return all(all_finite(gradients[name]) for name in ends)

@@ -8,6 +8,9 @@ import numpy as np
 from everygrad.engines import Array, is_traced, namespace, to_numpy
 from everygrad.errors import NonFiniteError
 
+SMALL = 1024
+"""Numbers below which copying them costs less than to see how they lie."""
+
 
 def all_finite(x: Array) -> bool:
     """Whether every element of ``x`` is finite; a traced array counts as finite.
@@ -16,7 +19,10 @@ def all_finite(x: Array) -> bool:
     non-finite element always shows in the sum. Only if the sum overflows is each element looked at.
     """
     if isinstance(x, np.ndarray | np.generic):
+        x = np.asarray(x)
         if x.dtype.kind not in "fc":
+            return True
+        if x.size < SMALL and cmath.isfinite(np.vdot(x, x)):
             return True
         flat: Array = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
         return cmath.isfinite(flat @ flat) or bool(np.isfinite(flat).all())

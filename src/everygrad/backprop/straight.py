@@ -1,7 +1,7 @@
 """A whole pass as straight-line code: recorded at its second call with arrays of these shapes, then run as text."""
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, final
 
@@ -46,9 +46,11 @@ class Straight:
     def __call__(self, values: Arrays) -> Gradients:
         """The gradients for the given ``values`` (constants and prepared data among them)."""
         found, gradient, *others = self.function(*(values[name] for name in self.given))
-        if not self.record.trace.runs:
-            plain = replace(self.record.trace, arrays=MappingProxyType({**values, **found}))
-            return replace(self.record, trace=plain, arrays=MappingProxyType(gradient))
+        trace = self.record.trace
+        if not trace.runs:
+            every = MappingProxyType({**values, **found})
+            plain = Trace(trace.graph, trace.plan, every, trace.kind, trace.runs, trace.engine)
+            return Gradients(plain, self.record.of, MappingProxyType(gradient), self.record.sweeps, self.record.direct)
         everything = {**values, **found, **{("gradient", n): g for n, g in gradient.items()}}
         everything.update(*others)
         return filled(self.record, everything)

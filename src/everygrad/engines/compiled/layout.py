@@ -55,6 +55,21 @@ class Product:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """One number of each sample: the ``how`` (sum, max, min, argmax) of ``source``."""
+
+    number: int
+    how: str
+    source: Part
+
+
+Stage = Group | Product | Reduction
+REDUCTIONS = {"add.reduce": "sum", "maximum.reduce": "max", "minimum.reduce": "min", "argmax": "argmax"}
+"""What is written -> what it gives of each sample."""
+
+
+@final
 class Layout:
     """The stages of a loop, and where every value is.
 
@@ -64,11 +79,12 @@ class Layout:
 
     def __init__(self, loop: "Loop", invariant: frozenset[int]) -> None:
         self.loop, self.invariant = loop, invariant
-        self.batch = next(loop.example(v).shape[0] for v in loop.carry.values())
-        self.dtype = next(loop.example(v).dtype for v in loop.carry.values())
-        if self.dtype not in (np.float32, np.float64):
-            raise NotRecordableError(f"numbers of type {self.dtype}")
-        self.stages: list[Group | Product] = []
+        moving = [loop.example(value) for value in (*loop.carry.values(), *loop.xs.values())]
+        self.batch = moving[0].shape[0]
+        self.dtype = next((array.dtype for array in moving if array.dtype in (np.float32, np.float64)), None)
+        if self.dtype is None:
+            raise NotRecordableError(f"numbers of type {moving[0].dtype}")
+        self.stages: list[Stage] = []
         self.scratch: dict[int, int] = {}  # a value -> its width
         self.places: dict[int, list[Part]] = {}
         self._parts: dict[int, Part] = {}
@@ -132,6 +148,8 @@ class Layout:
             if any(part.width not in (1, line.width) for part in line.reads):
                 raise NotRecordableError(f"{call.written} of arrays of different shapes")
             self._line(line)
+        elif call.written in REDUCTIONS:
+            self._reduction(call)
         elif call.written in ("concat", "concatenate"):
             self._join(call)
         else:
@@ -182,6 +200,19 @@ class Layout:
         self._parts[number] = Part(number, 0, shapes[1][1])
         self._stage[number] = len(self.stages)
         self.stages.append(Product(number, self.part(vector), matrix.number, shapes[1]))
+        self._in_memory(number)
+
+    def _reduction(self, call: Call) -> None:
+        of, example = call.operands[0], self.loop.example(call.result)
+        axis = dict(call.options).get("axis")
+        if not isinstance(of, Value) or of.number in self.invariant or self.loop.example(of).ndim != 2:
+            raise NotRecordableError(f"{call.written} of something else than a vector of each sample")
+        if axis not in (-1, 1, (-1,), (1,)) or example.size != self.batch:
+            raise NotRecordableError(f"{call.written} along another axis than the last")
+        number = call.result.number
+        self._parts[number] = Part(number, 0, 1)
+        self._stage[number] = len(self.stages)
+        self.stages.append(Reduction(number, REDUCTIONS[call.written], self.part(of)))
         self._in_memory(number)
 
     def _in_memory(self, number: int) -> None:
@@ -270,10 +301,12 @@ class Layout:
         return number >= 0 and self.loop.recorder.examples[number].dtype == np.bool_
 
 
-def reads_of(stage: Group | Product) -> Iterator[Part]:
+def reads_of(stage: Stage) -> Iterator[Part]:
     """What a stage reads."""
     if isinstance(stage, Product):
         yield stage.vector
+    elif isinstance(stage, Reduction):
+        yield stage.source
     else:
         for line in stage.lines:
             yield from line.reads

@@ -6,9 +6,10 @@ from typing import final
 
 from everygrad.engines.compiled.elementwise import constant, written
 from everygrad.engines.compiled.functions import Functions
-from everygrad.engines.compiled.layout import Group, Layout, Line, Part, Product, reads_of, used
+from everygrad.engines.compiled.layout import Group, Layout, Line, Part, Product, Reduction, reads_of, used
 from everygrad.engines.compiled.lines import Lines, Target
 from everygrad.engines.compiled.products import product
+from everygrad.engines.compiled.reductions import reduced
 from everygrad.engines.program.recorded import Call, NotRecordableError, Operand, Value
 
 NAME = "steps"
@@ -55,6 +56,8 @@ class Writer:
             for stage in self._layout.stages:
                 if isinstance(stage, Product):
                     self._product(stage)
+                elif isinstance(stage, Reduction):
+                    self._reduction(stage)
                 else:
                     self._group(stage)
         body = "\n".join(lines.text)
@@ -71,11 +74,27 @@ class Writer:
             stage.shape,
         )
 
-    def _group(self, stage: Group) -> None:
+    def _reduction(self, stage: Reduction) -> None:
+        source, home = self._layout.source(stage.source), self._layout.places[stage.number][0]
+        lines, everywhere, size = self._lines, self._lines.target, self._target.itemsize
+        lines.target = self._narrowed(stage.source.width)
+        with lines.loop(0, "%rows", 1) as row:
+            start = lines.at(self._pointer[source.root], lines.times(row.index, self._row[source.root]))
+            found = reduced(lines, stage.how, lines.at(start, source.offset * size), stage.source.width)
+            place = lines.at(self._pointer[home.root], lines.times(row.index, self._row[home.root]))
+            lines.do(f"store {self._target.number} {found}, ptr {lines.at(place, home.offset * size)}, align {size}")
+        lines.target = everywhere
+
+    def _narrowed(self, width: int) -> Target:
+        """The target with vectors of at most so many numbers."""
         lanes = self._target.lanes
-        while lanes > stage.width:
+        while lanes > width:
             lanes //= 2
-        target = replace(self._target, lanes=lanes)
+        return replace(self._target, lanes=lanes)
+
+    def _group(self, stage: Group) -> None:
+        target = self._narrowed(stage.width)
+        lanes = target.lanes
         with self._lines.loop(0, "%rows", 1) as row:
             start: dict[int, str] = {}
             for part in self._touched(stage):
