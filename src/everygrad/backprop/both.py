@@ -45,7 +45,7 @@ def gradients(
         return passed(graph, todo, values, check_finite)
     code = straight(graph, todo, values, kind, engine)
     if code is not None:
-        with np.errstate(all="ignore"), using(todo.pool), running(engine) if engine == "compiled" else nullcontext():
+        with np.errstate(all="ignore"), using(todo.pool), running(engine) if code.machine else nullcontext():
             found = code(values)
             if not check_finite or _is_finite(found, code.ends):
                 return found

@@ -19,10 +19,10 @@ def all_finite(x: Array) -> bool:
     non-finite element always shows in the sum. Only if the sum overflows is each element looked at.
     """
     if isinstance(x, np.ndarray | np.generic):
-        x = np.asarray(x)
         if x.dtype.kind not in "fc":
             return True
-        if x.size < SMALL and cmath.isfinite(np.vdot(x, x)):
+        whole: Array = x
+        if x.size < SMALL and cmath.isfinite(np.vdot(whole, whole)):
             return True
         flat: Array = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
         return cmath.isfinite(flat @ flat) or bool(np.isfinite(flat).all())

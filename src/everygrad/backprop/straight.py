@@ -1,9 +1,10 @@
 """A whole pass as straight-line code: recorded at its second call with arrays of these shapes, then run as text."""
 
+import logging
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from everygrad.engines.pool import empty
 from everygrad.errors import UnsupportedError
 from everygrad.graph import Graph, Node
 
+if TYPE_CHECKING:
+    from everygrad.engines.program.whole import Fuse
+
 Arrays = dict[str, Array]
 MOST_KEPT = 64
 """Codes kept of one plan; batches of ever new sizes must not fill the memory."""
@@ -34,7 +38,7 @@ class Straight:
     """A pass as a function of the given arrays: (values, gradients), and what else the record over time needs, by name.
 
     ``record`` is that of the recorded pass, with a `Place` for each array; ``ends`` are the given quantities that have
-    a gradient, in which every number that is not finite shows.
+    a gradient, in which every number that is not finite shows. ``machine``: some of it is compiled.
     """
 
     text: str
@@ -42,6 +46,7 @@ class Straight:
     function: Callable[..., tuple[Arrays, ...]]
     record: Gradients
     ends: tuple[str, ...]
+    machine: bool
 
     def __call__(self, values: Arrays) -> Gradients:
         """The gradients for the given ``values`` (constants and prepared data among them)."""
@@ -57,8 +62,9 @@ class Straight:
 
 
 def straight(graph: Graph, todo: Plan, values: Arrays, kind: Kind, engine: Engine = "numpy") -> Straight | None:
-    """The code for these arrays, if this is not their first pass and there can be one.
+    """The code for these arrays, if there can be one and, with NumPy, this is not their first pass.
 
+    What is compiled may differ from NumPy in the last place, so that there the first pass runs it, too.
     There is none for operations of the user's own, which may do something else each time, and where something
     depends on the numbers.
     """
@@ -69,12 +75,14 @@ def straight(graph: Graph, todo: Plan, values: Arrays, kind: Kind, engine: Engin
     if code == "never":
         if len(todo.codes) >= MOST_KEPT:
             todo.codes.clear()
-        todo.codes[key] = ONCE
-        return None
+        code = todo.codes[key] = ONCE
+        if engine == "numpy":
+            return None
     if code == ONCE:
         try:
             code = recorded(graph, todo, values, kind, engine)
-        except Exception:  # whatever it was: without code the pass does its work, or raises the same again
+        except Exception as error:  # whatever it was: without code the pass does its work, or raises the same again
+            logging.getLogger("everygrad").debug("a pass has no straight-line code: %s", error, exc_info=True)
             code = None
         todo.codes[key] = code
     return code
@@ -152,9 +160,19 @@ def recorded(graph: Graph, todo: Plan, values: Mapping[str, Array], like: Kind, 
     variables += [(value, f"grad_{name}") for name, value in back.items()]
     arguments = {name: recorder.value_of(a) for name, a in given.items()}
     returned = {"values": computed, "gradients": back, "others": others}
-    whole = Whole(recorder, arguments, returned, variables, [(0, "values"), (turn, "gradients")])
+    fuse = _fusing(graph, values, like) if engine == "compiled" else None
+    whole = Whole(recorder, arguments, returned, variables, [(0, "values"), (turn, "gradients")], fuse)
     shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in zip(whole.arguments, given.values(), strict=True))
     text = whole.text("gradients", f"Values and gradients of every quantity, for {shapes}.")
     ends = tuple(n.name for n in todo.nodes if n.operation is None and n.name in back)
-    instead = {"empty": empty, **({"matmul": product} if engine == "compiled" else {}), **recorder.machine}
-    return Straight(text, tuple(given), function_of(text, "gradients", instead), record, ends)
+    machine = bool(recorder.machine)
+    instead = {"empty": empty, **({"matmul": product} if machine else {}), **recorder.machine}
+    return Straight(text, tuple(given), function_of(text, "gradients", instead), record, ends, machine)
+
+
+def _fusing(graph: Graph, values: Mapping[str, Array], like: Kind) -> "Fuse":
+    """What compiles the parts of a pass that are done with each sample by itself."""
+    from everygrad.engines.compiled.rows import fused
+
+    rows = next((len(values[name]) for name in graph.data if name in values), 0)
+    return lambda recorder, calls, outputs: fused(recorder, calls, outputs, rows, like.dtype)

@@ -11,14 +11,10 @@ from typing import Any
 import numpy as np
 
 from everygrad.engines.arrays import Array, is_complex, library, namespace, numpy_namespace, take_real, to_numpy
-from everygrad.engines.compiled.choice import engine
 from everygrad.engines.pool import multiply
 from everygrad.engines.pool import tanh as numpy_tanh
-from everygrad.engines.program.primitives import called
+from everygrad.engines.program.primitives import called, where_small
 from everygrad.engines.shapes import Float, Inexact
-
-SATURATED = 0.01
-"""Below this slope, 1 − h² has lost two digits: compute it from the pre-activation instead."""
 
 
 def sigmoid(z: Inexact[Array, "*n"]) -> Inexact[Array, "*n"]:
@@ -49,12 +45,10 @@ def tanh_slope(z: Float[Array, "*n"], h: Float[Array, "*n"]) -> Float[Array, "*n
 
 def _replace_small(slope: Array, z: Array, rate: float) -> Array:
     """``slope`` where it is large, rate² e^−rate|z| / (1 + e^−rate|z|)² where it has lost its digits."""
-    loop = hasattr(slope, "recorder") and engine() == "compiled"  # which looks at each number by itself
-    if library(slope) == "numpy" and slope.ndim and not loop:  # slope is this module's own array
+    alone = getattr(getattr(slope, "recorder", None), "each_alone", False)
+    if library(slope) == "numpy" and slope.ndim and not alone:  # slope is this module's own array
         return called("with_small_slopes", slope, z, rate)
-    xp = namespace(slope)
-    e = xp.exp(-rate * xp.abs(z))
-    return xp.where(slope < SATURATED, rate * rate * e / ((1.0 + e) * (1.0 + e)), slope)
+    return where_small(namespace(slope), slope, z, rate)
 
 
 def sum_last(x: Inexact[Array, "*n k"], keepdims: bool = False) -> Inexact[Array, "..."]:

@@ -6,7 +6,7 @@ from everygrad.engines.compiled.functions import Functions
 from everygrad.engines.program.recorded import NotRecordableError, Operand
 
 _ARITHMETIC = {"add": "fadd", "subtract": "fsub", "multiply": "fmul", "divide": "fdiv", "true_divide": "fdiv"}
-_COMPARISONS = {
+COMPARISONS = {
     "greater": "ogt",
     "greater_equal": "oge",
     "less": "olt",
@@ -18,8 +18,13 @@ _LOGIC = {"bitwise_and": "and", "bitwise_or": "or", "logical_and": "and", "logic
 _EXTREMES = {"minimum": "olt", "maximum": "ogt"}
 _LLVM = {"absolute": "fabs", "abs": "fabs", "fabs": "fabs", "sqrt": "sqrt", "log": "log", "sin": "sin", "cos": "cos"}
 _LIBRARY = {"expm1": "expm1", "log1p": "log1p", "erfc": "erfc"}
-CONDITIONS = _COMPARISONS.keys() | _LOGIC.keys() | {"invert", "logical_not"}
+CONDITIONS = COMPARISONS.keys() | _LOGIC.keys() | {"invert", "logical_not"}
 """Functions whose result is a condition."""
+NAMES = frozenset(
+    {*_ARITHMETIC, *_EXTREMES, *_LLVM, *_LIBRARY, *CONDITIONS, "where", "astype", "**", "power", "exp", "tanh"}
+    | {"negative", "positive", "square", "reciprocal"}
+)
+"""All of them."""
 
 
 def written(f: Functions, name: str, operands: list[str], conditions: list[bool]) -> str:
@@ -38,8 +43,8 @@ def written(f: Functions, name: str, operands: list[str], conditions: list[bool]
         raise NotRecordableError(f"{name} of conditions")
     if name in _ARITHMETIC:
         return f.two(_ARITHMETIC[name], *operands)
-    if name in _COMPARISONS:
-        return f.compare(_COMPARISONS[name], *operands)
+    if name in COMPARISONS:
+        return f.compare(COMPARISONS[name], *operands)
     if name in _EXTREMES:
         return f.extreme(_EXTREMES[name], *operands)
     if name in _LLVM:

@@ -42,6 +42,11 @@ class Group:
     width: int
     lines: list[Line] = field(default_factory=list)
 
+    @property
+    def work(self) -> int:
+        """What it costs for each sample, in multiplications."""
+        return 16 * self.width * len(self.lines)
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,11 @@ class Product:
     matrix: int
     shape: tuple[int, int]
 
+    @property
+    def work(self) -> int:
+        """What it costs for each sample, in multiplications."""
+        return self.shape[0] * self.shape[1]
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,11 @@ class Reduction:
     number: int
     how: str
     source: Part
+
+    @property
+    def work(self) -> int:
+        """What it costs for each sample, in multiplications."""
+        return 4 * self.source.width
 
 
 Stage = Group | Product | Reduction
@@ -81,9 +96,10 @@ class Layout:
         self.loop, self.invariant = loop, invariant
         moving = [loop.example(value) for value in (*loop.carry.values(), *loop.xs.values())]
         self.batch = moving[0].shape[0]
-        self.dtype = next((array.dtype for array in moving if array.dtype in (np.float32, np.float64)), None)
-        if self.dtype is None:
+        kinds = [array.dtype for array in moving if array.dtype in (np.float32, np.float64)]
+        if not kinds:
             raise NotRecordableError(f"numbers of type {moving[0].dtype}")
+        self.dtype = kinds[0]
         self.stages: list[Stage] = []
         self.scratch: dict[int, int] = {}  # a value -> its width
         self.places: dict[int, list[Part]] = {}
@@ -118,7 +134,9 @@ class Layout:
     def part(self, value: Value) -> Part:
         """Where a value is read from; one that no step changes has its own array."""
         if value.number not in self._parts:
-            shape = self.loop.example(value).shape
+            shape, kind = self.loop.example(value).shape, self.loop.example(value).dtype
+            if kind not in (self.dtype, np.bool_) and kind.kind not in "iu":
+                raise NotRecordableError(f"numbers of type {kind} among those of type {self.dtype}")
             if len(shape) > 2 or (len(shape) == 2 and shape[0] not in (1, self.batch)):
                 raise NotRecordableError(f"an array of shape {shape} where there are {self.batch} samples")
             self._parts[value.number] = Part(value.number, 0, shape[-1] if shape else 1)
@@ -194,6 +212,8 @@ class Layout:
         shapes = [self.loop.example(v).shape if isinstance(v, Value) else () for v in (vector, matrix)]
         if not isinstance(matrix, Value) or matrix.number not in self.invariant or len(shapes[1]) != 2:
             raise NotRecordableError("a product with something else than a matrix that all steps share")
+        if self.loop.example(matrix).dtype != self.dtype:
+            raise NotRecordableError(f"a matrix of type {self.loop.example(matrix).dtype}")
         if vector.number in self.invariant or len(shapes[0]) != 2:
             raise NotRecordableError("a product of something else than a vector of each sample")
         number = call.result.number

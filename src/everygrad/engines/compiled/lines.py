@@ -95,6 +95,13 @@ class Lines:
             return ""
         return self.let(line)
 
+    def spread(self, number: str, kind: str | None = None) -> str:
+        """A vector of one number, of the target's type or another one."""
+        kind = kind or self.target.number
+        many, zeros = self.target.many(kind), f"<{self.target.lanes} x i32> zeroinitializer"
+        one = self.let(f"insertelement {many} poison, {kind} {number}, i32 0")
+        return self.let(f"shufflevector {many} {one}, {many} poison, {zeros}")
+
     def label(self, name: str) -> None:
         """Go on in a new block."""
         self.text.append(f"{name}:")

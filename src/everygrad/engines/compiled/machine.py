@@ -49,9 +49,9 @@ class MachineCode:
     """A function, and what keeps its code alive."""
 
     engine: Any
-    function: Callable[[int, int, int], None]
+    function: Callable[[int | bytes, int, int], None]
 
-    def __call__(self, table: int, rows: int, steps: int) -> None:
+    def __call__(self, table: int | bytes, rows: int, steps: int) -> None:
         self.function(table, rows, steps)
 
 

@@ -1,11 +1,9 @@
 """A small matrix product: rows of samples times a packed matrix.
 
-The matrix is packed into panels of a few vectors of columns, each panel contiguous: panel, depth, column. A tile of
-some rows and some panels stays in registers for the whole depth. Each number is the same sum in the same order,
-whichever tile it is in: the result does not depend on how the samples are split.
+The matrix is packed (see `packing`). A tile of some rows and some panels stays in registers for the whole depth. Each
+number is the same sum in the same order, whichever tile it is in: the result does not depend on how the samples are
+split.
 """
-
-import numpy as np
 
 from everygrad.engines.compiled.lines import Lines, Target
 
@@ -16,20 +14,6 @@ UNROLLED = 4
 def panel(target: Target) -> int:
     """Columns of a panel."""
     return 2 * target.lanes
-
-
-def packed(matrix: np.ndarray, target: Target) -> np.ndarray:
-    """A matrix (depth, columns) as (panels, depth, columns of a panel), with zeros at the end."""
-    width = panel(target)
-    depth, columns = matrix.shape
-    panels = -(-columns // width)
-    found = np.zeros((panels, depth, width), matrix.dtype) if columns % width else None
-    if found is None:
-        return np.ascontiguousarray(matrix.reshape(depth, panels, width).swapaxes(0, 1))
-    for i in range(panels):
-        part = matrix[:, i * width : (i + 1) * width]
-        found[i, :, : part.shape[1]] = part
-    return found
 
 
 def product(lines: Lines, vectors: tuple[str, str], matrix: str, to: tuple[str, str], shape: tuple[int, int]) -> None:
@@ -105,9 +89,7 @@ def _tile(
             fused, following = f"llvm.fmuladd.{target.suffix}", []
             for r in range(rows):
                 number = lines.let(f"load {target.number}, ptr {lines.at(begins[r], offsets[1])}, align {size}")
-                one = lines.let(f"insertelement {kind} poison, {target.number} {number}, i32 0")
-                zeros = f"<{lanes} x i32> zeroinitializer"
-                spread = lines.let(f"shufflevector {kind} {one}, {kind} poison, {zeros}")
+                spread = lines.spread(number)
                 sums_of_row = zip(loaded, current[r], strict=True)
                 found = [lines.call(fused, kind, f"{kind} {spread}", f"{kind} {w}", s) for w, s in sums_of_row]
                 following.append([f"{kind} {one_sum}" for one_sum in found])

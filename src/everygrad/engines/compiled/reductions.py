@@ -25,7 +25,7 @@ def reduced(lines: Lines, how: str, start: str, width: int) -> str:
 
     if how != "argmax":
         return _first(lines, _folded(lines, f, how, load, width))
-    greatest = _spread(lines, _first(lines, _folded(lines, f, "max", load, width)))
+    greatest = lines.spread(_first(lines, _folded(lines, f, "max", load, width)))
 
     def where(index: str | int) -> str:
         x = load(index)
@@ -33,7 +33,7 @@ def reduced(lines: Lines, how: str, start: str, width: int) -> str:
         if isinstance(index, int):
             first = target.splat(float(index))
         else:
-            first = _spread(lines, lines.let(f"sitofp i64 {index} to {target.number}"))
+            first = lines.spread(lines.let(f"sitofp i64 {index} to {target.number}"))
         count = ", ".join(f"{target.number} {target.literal(float(i))}" for i in range(target.lanes))
         return f.select(here, f.two("fadd", first, f"<{count}>"), f.number(math.inf))
 
@@ -69,11 +69,3 @@ def _folded(lines: Lines, f: Functions, how: str, load: Load, width: int) -> str
 
 def _first(lines: Lines, vector: str) -> str:
     return lines.let(f"extractelement {lines.target.vector} {vector}, i32 0")
-
-
-def _spread(lines: Lines, number: str) -> str:
-    """A vector of one number."""
-    target = lines.target
-    one = lines.let(f"insertelement {target.vector} poison, {target.number} {number}, i32 0")
-    zeros = f"<{target.lanes} x i32> zeroinitializer"
-    return lines.let(f"shufflevector {target.vector} {one}, {target.vector} poison, {zeros}")

@@ -4,14 +4,16 @@ BLAS runs on one thread meanwhile. Its own threads would go on looking for work 
 OpenBLAS for some milliseconds), and a compiled loop that needs all processors would share them with that.
 """
 
+import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache, lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
@@ -23,7 +25,10 @@ WORTH_SPLITTING = 2**22
 
 def together(jobs: Sequence[Callable[[], Any]]) -> None:
     """Do all of them at once, the first one here; returns when all are done. Raises what the first failing raises."""
-    others = [_workers(os.getpid(), len(jobs) - 1).submit(job) for job in jobs[1:]]
+    if len(jobs) == 1:
+        jobs[0]()
+        return
+    others = _workers(os.getpid(), len(jobs) - 1).start(jobs[1:])
     try:
         jobs[0]()
     finally:
@@ -31,10 +36,57 @@ def together(jobs: Sequence[Callable[[], Any]]) -> None:
             other.result()
 
 
+@final
+class _Workers:
+    """Threads that run on other processors than the caller's.
+
+    Linux wakes a thread where the one is that wakes it, if it finds no idle processor (on a virtual machine it may take
+    an idle one for busy); and moves it only after many milliseconds.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self._threads: list[int] = []
+        self._caller = -1  # the processor that the threads leave alone
+
+        def begin() -> None:
+            self._threads.append(threading.get_native_id())
+            self._caller = -1
+
+        self._pool = ThreadPoolExecutor(count, name, begin)
+
+    def start(self, jobs: Sequence[Callable[[], Any]]) -> list[Future[Any]]:
+        """Begin them."""
+        here = _processor()
+        if here != self._caller:
+            self._caller = here
+            self._leave(here)
+        return [self._pool.submit(job) for job in jobs]
+
+    def _leave(self, processor: int) -> None:
+        """Let the threads run anywhere but here."""
+        if sys.platform == "linux":
+            elsewhere = os.sched_getaffinity(0) - {processor}
+            for thread in self._threads if elsewhere else ():
+                with suppress(OSError):  # the system may not let us
+                    os.sched_setaffinity(thread, elsewhere)
+
+
+@cache
+def _system() -> Any:
+    """The C library's function that tells the processor of this thread, None where there is none."""
+    return getattr(ctypes.CDLL(None), "sched_getcpu", None) if sys.platform == "linux" else None
+
+
+def _processor() -> int:
+    """The number of the processor that this thread is on, or -1."""
+    find = _system()
+    return -1 if find is None else find()
+
+
 @lru_cache(maxsize=8)
-def _workers(process: int, count: int) -> ThreadPoolExecutor:
+def _workers(process: int, count: int) -> _Workers:
     """Threads of this process (one that was forked from it has none of them)."""
-    return ThreadPoolExecutor(count, thread_name_prefix=f"everygrad-{process}")
+    return _Workers(count, f"everygrad-{process}")
 
 
 def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:

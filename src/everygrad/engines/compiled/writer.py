@@ -239,9 +239,7 @@ class Writer:
         still = ", !invariant.load !0" if source.root in self._given else ""
         if part.width == 1:
             found = lines.let(f"load {kind}, ptr {self._address(source, start, 0, size)}, align {size}{still}")
-            first = lines.let(f"insertelement {target.many(kind)} poison, {kind} {found}, i32 0")
-            zeros = f"<{target.lanes} x i32> zeroinitializer"
-            found = lines.let(f"shufflevector {target.many(kind)} {first}, {target.many(kind)} poison, {zeros}")
+            found = lines.spread(found, kind)
         else:
             address = self._address(source, start, index, size)
             found = lines.let(f"load {target.many(kind)}, ptr {address}, align {size}{still}")

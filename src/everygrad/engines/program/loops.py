@@ -58,6 +58,7 @@ class Loop:
 def record(body: Body, carry: Arrays, x: Arrays, shared: Mapping[str, Any]) -> Loop:
     """Record a body at one step. Raises `NotRecordableError`, and whatever the body raises."""
     recorder = Recorder()
+    recorder.each_alone = engine() == "compiled"
     given = [{name: recorder.given(value) for name, value in part.items()} for part in (x, carry, shared)]
     after, kept = body(dict(given[1]), dict(given[0]), dict(given[2]))
     values = [{name: recorder.value_of(v) for name, v in part.items()} for part in (*given, after, kept)]

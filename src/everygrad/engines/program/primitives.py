@@ -4,6 +4,9 @@ from typing import Any
 
 import numpy as np
 
+SATURATED = 0.01
+"""Below this slope, 1 − h² has lost two digits: compute it from the pre-activation instead. The text says so, too."""
+
 
 def with_small_slopes(slope: np.ndarray, z: np.ndarray, rate: float) -> np.ndarray:
     """``slope``, with rate² e^−rate|z| / (1 + e^−rate|z|)² where it has lost its digits; it is written to."""
@@ -12,6 +15,12 @@ def with_small_slopes(slope: np.ndarray, z: np.ndarray, rate: float) -> np.ndarr
         e = np.exp(-rate * np.abs(z[small]))
         slope[small] = rate * rate * e / ((1.0 + e) * (1.0 + e))
     return slope
+
+
+def where_small(xp: Any, slope: Any, z: Any, rate: float) -> Any:
+    """`with_small_slopes` of any library's arrays: both are computed of each number."""
+    e = xp.exp(-rate * xp.abs(z))
+    return xp.where(slope < SATURATED, rate * rate * e / ((1.0 + e) * (1.0 + e)), slope)
 
 
 def sums_of_rows(values: np.ndarray, index: np.ndarray, rows: int) -> np.ndarray:

@@ -75,6 +75,7 @@ class Recorder:
         self.functions: dict[str, str] = {}  # the name of a loop's function -> its text
         self.machine: dict[str, Callable[..., Any]] = {}  # the same of those that are compiled: they have no text
         self.namespace = Namespace(self)
+        self.each_alone = False  # whether it is for code in which looking at each number by itself costs nothing
 
     def given(self, array: np.ndarray) -> "Recorded":
         """An array that stands for an argument."""

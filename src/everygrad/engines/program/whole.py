@@ -7,7 +7,7 @@ What is read once is written where it is read. Large results of elementwise func
 import inspect
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import final
 
 import numpy as np
@@ -19,6 +19,8 @@ from everygrad.engines.program.primitives import PRIMITIVES
 from everygrad.engines.program.recorded import Call, NotRecordableError, Recorder, Value
 from everygrad.engines.program.text import WIDEST, expression, identifier, imports, reserved, wrapped
 
+Fuse = Callable[[Recorder, Sequence[Call], Iterable[int]], Sequence[Call]]
+"""What puts several calls together as one of ``recorder.machine``."""
 LONGEST = 60
 """Characters of an expression that is written where it is read."""
 
@@ -38,12 +40,15 @@ class Whole:
         returned: Mapping[str, Mapping[str, Value]],
         names: Sequence[tuple[Value, str]],
         marks: Sequence[tuple[int, str]] = (),
+        fuse: Fuse | None = None,
     ) -> None:
         self._examples, self._returned = recorder.examples, returned
         self._functions = recorder.functions
         calls, self._same = once(recorder.calls)
         self._outputs = {self._number(value) for part in returned.values() for value in part.values()}
         self.calls = live(calls, [Value(number) for number in self._outputs])
+        if fuse is not None:
+            self.calls = fuse(recorder, self.calls, self._outputs)
         self._at = {call.result.number: i for i, call in enumerate(recorder.calls)}
         self._marks = list(marks)
         taken = reserved(*recorder.functions, *recorder.machine)
