@@ -27,11 +27,16 @@ class Timing:
         return low, middle, high
 
 
-def interleaved(contenders: Mapping[str, Work], seconds: float, at_least: float = 2e-3) -> Timing:
+PAUSE = 0.15
+"""Seconds after which the threads of every library sleep: those of OpenBLAS look for work for 0.11 after a product."""
+
+
+def interleaved(contenders: Mapping[str, Work], seconds: float, at_least: float = 2e-2, pause: float = PAUSE) -> Timing:
     """Time the contenders in turn for about so many seconds in all.
 
     Each is repeated within a round until the round takes ``at_least`` seconds, so that the clock's own
-    grain does not matter; the order is turned by one from round to round.
+    grain does not matter; the order is turned by one from round to round. A pause and a call that is not timed come
+    before, so that nobody shares the processors with threads of the one before, and each finds its own awake.
     """
     repeats = {}
     for name, work in contenders.items():
@@ -46,6 +51,8 @@ def interleaved(contenders: Mapping[str, Work], seconds: float, at_least: float 
     while time.perf_counter() < stop or len(found[names[0]]) < 5:
         for name in names:
             work, n = contenders[name], repeats[name]
+            time.sleep(pause)
+            work()
             start = time.perf_counter()
             for _ in range(n):
                 work()

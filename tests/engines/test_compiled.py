@@ -1,6 +1,7 @@
 """Compiled loops against the oracle of plain loops, against NumPy, and against functions of many digits."""
 
 import dataclasses
+import gc
 import logging
 import sys
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from tests.networks.test_recurrent_conformance import agrees
 
 pytest.importorskip("llvmlite", reason="the extra everygrad[compiled] is not installed")
 
+from everygrad.engines.compiled import machine
 from everygrad.engines.compiled.threads import running
 
 
@@ -183,16 +185,36 @@ def test_three_states(masked):
     )
 
 
-def test_an_odd_cell_runs_on_numpy(caplog):
-    """A dot product is not compiled: the result is NumPy's, and the reason can be read."""
-    made_cell = cells.odd()
-    arguments = cells.arrays(made_cell, 6, 3, 2, 4)
-    reference = run(made_cell, **arguments)
-    with caplog.at_level(logging.DEBUG, "everygrad"), running("compiled"):
+def test_an_odd_cell(caplog):
+    """A dot product, delayed and copied states, a parameter of parameters.
+
+    What goes back through the dot product is not compiled: NumPy does that loop, and the reason can be read.
+    """
+    arguments = cells.arrays(cells.odd(), 6, 3, 2, 4)
+    final = {"s": np.ones((3, 4)), "free": np.full((3, 4), -0.5)}
+    ran = run(cells.odd(), **arguments)
+    swept = sweep(ran, {}, final)
+    with only_compiled():
         again = run(cells.odd(), **arguments)
-    assert "a loop runs on NumPy, not compiled" in caplog.text
-    for name, value in reference.values.items():
-        np.testing.assert_array_equal(again.values[name], value)
+    for name, value in ran.values.items():
+        assert_close(again.values[name], value, EXACT, name)
+    with caplog.at_level(logging.DEBUG, "everygrad"), running("compiled"):
+        found = sweep(again, {}, final)
+    assert "a loop runs on NumPy, not compiled: an array of shape (3, 4, 1)" in caplog.text
+    for part in ("total", "initial", "parameters"):
+        for name, g in getattr(swept, part).items():
+            assert_close(getattr(found, part)[name], g, EXACT, f"{part} {name}")
+
+
+def test_code_that_goes_takes_nothing_of_others_with_it():
+    """Each function has a code generator of its own: LLVM frees it with the code."""
+    texts = [f"define void @f{i}(ptr %table, i64 %rows, i64 %steps) {{\n  ret void\n}}\n" for i in range(3)]
+    first, second = (machine.function_of.__wrapped__(text, f"f{i}") for i, text in enumerate(texts[:2]))
+    del first
+    gc.collect()
+    third = machine.function_of.__wrapped__(texts[2], "f2")
+    second(0, 0, 0)
+    third(0, 0, 0)
 
 
 def test_a_matrix_of_a_product_that_is_also_added():

@@ -92,7 +92,8 @@ def framed(
             time, strides, shape = strides[0], strides[1:], shape[1:]
             if reverse:
                 first, time = first + (steps - 1) * time, -time
-        row = strides[0] if shape and shape[0] == batch and (len(shape) == 2 or slot.moving) else 0
+        of_samples = slot.moving or slot.sort in ("carry", "taken") or len(shape) == 2
+        row = strides[0] if of_samples and shape and shape[0] == batch else 0
         table += [first, time, row]
     places = [offsets[len(own) + k] if small else -1 for k in range(len(kept))]
     found = tuple((shape, kind, place) for (shape, kind, _), place in zip(kept, places, strict=True))

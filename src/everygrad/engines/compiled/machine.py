@@ -19,15 +19,19 @@ def installed() -> bool:
 
 
 @cache
-def _machine() -> Any:
-    """The code generator of this machine, with all instructions that it has."""
+def _processor() -> tuple[Any, str, str]:
+    """(what LLVM knows of this sort of machine, the processor's name, all instructions that it has)."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
-    own = llvm.Target.from_default_triple()
-    return own.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True)
+    return llvm.Target.from_default_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+def _machine() -> Any:
+    """A code generator: a new one for each function, since what holds the code takes it with it when it goes."""
+    own, name, features = _processor()
+    return own.create_target_machine(cpu=name, features=features, opt=3, jit=True)
 
 
 @cache

@@ -1,0 +1,62 @@
+"""What we aim at, as ratios of our quickest engine's time to a rival's, and whether it was reached."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+LONG_AND_THIN = ("T 400, B 1", "T 1000, B 8")
+
+
+@dataclass(frozen=True)
+class Aim:
+    """At most ``limit`` times the contender, in every case whose title has all of ``words``."""
+
+    words: tuple[str, ...]
+    contender: str
+    limit: float
+    without: tuple[str, ...] = ()
+
+    def fits(self, row: Row) -> bool:
+        """Whether it speaks of this row."""
+        title = row["case"]
+        here = all(word in title for word in self.words) and not any(word in title for word in self.without)
+        return here and row["contender"] == self.contender
+
+
+AIMS = (
+    Aim(("-",), "the matrix products alone", 1.05, ("tiny",)),
+    Aim(("-",), "torch autograd, retain_grad", 0.8),
+    Aim(("-",), "jax.grad, jit, all quantities", 0.9, ("tiny",)),
+    Aim(("elman",), "jax.grad, jit, all quantities", 0.7),
+    Aim(("elman",), "torch autograd, fused layer, parameters only", 0.8, LONG_AND_THIN),
+    *(Aim(("elman", size), "torch autograd, fused layer, parameters only", 0.1) for size in LONG_AND_THIN),
+    *(
+        Aim((cell,), contender, limit)
+        for cell in ("lstm", "gru")
+        for contender, limit in (
+            ("jax.grad, jit, all quantities", 0.5),
+            ("torch autograd, fused layer, parameters only", 1.0),
+            ("torch autograd, loop of cells, retain_grad", 0.1),
+        )
+    ),
+    Aim(("watching",), "the bare forward and backward", 2.0),
+    Aim(("the tensor of d = 1024",), "torch.func.jacrev", 1e-3),
+    Aim(("the tensor of d = 1024",), "jax.jacrev, jit", 1e-3),
+    Aim(("credit table",), "torch, one backward pass for each step (row sums only)", 0.05),
+    Aim(("states at each step",), "TorchLens, every state", 0.1),
+)
+
+
+def judged(table: list[Row]) -> Iterator[tuple[Row, Aim, float]]:
+    """(row, aim, measured) of every aim in the table."""
+    for row in table:
+        for aim in AIMS:
+            if aim.fits(row):
+                yield row, aim, row["best_over_this"][1]
+
+
+def floor(table: list[Row], row: Row) -> float | None:
+    """What the matrix products alone take of the contender's time, in NumPy: below it nobody comes who makes them."""
+    alone = [r for r in table if r["case"] == row["case"] and r["contender"] == "the matrix products alone"]
+    return alone[0]["median_ms"] / row["median_ms"] if alone else None
