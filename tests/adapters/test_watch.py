@@ -23,6 +23,17 @@ def test_every_gradient_equals_that_of_a_loop_of_cells(case):
     compare(case, layer, looped(case, module, sequences, initial), module)
 
 
+@settings(max_examples=25)
+@given(cases())
+def test_also_when_it_is_watched_again(case):
+    """From the second call of these shapes on the inside is straight-line code."""
+    module, sequences, initial = made(case)
+    for _ in range(3):
+        module.zero_grad()
+        layer = watched(case, module, sequences, initial)
+    compare(case, layer, looped(case, module, sequences, initial), module)
+
+
 @pytest.mark.parametrize(
     "case",
     [

@@ -6,8 +6,8 @@ from torch import nn
 
 import everygrad as eg
 from everygrad.adapters.watched import inside
+from everygrad.adapters.watched.views import sweep_of
 from everygrad.checks.tolerance import FRAMEWORK, assert_close
-from everygrad.graph.time import sweep
 from tests.adapters.rnn_loop import Loop
 
 
@@ -104,11 +104,11 @@ def test_direct_gradients_are_made_when_they_are_asked_for_and_are_no_part_of_a_
     x = torch.randn(6, 2, 3, dtype=torch.float64)
     swept = []
 
-    def counted(run, direct, final=None, carry=True):
+    def counted(run, direct, final, carry=True):
         swept.append(carry)
-        return sweep(run, direct, final, carry)
+        return sweep_of(run, direct, final, carry)
 
-    monkeypatch.setattr(inside, "sweep", counted)
+    monkeypatch.setattr(inside, "sweep_of", counted)
     with eg.watch(layer) as seen:
         layer(x)[0][-1].square().sum().backward()
     assert_close(seen["LSTM"].weights["weight_hh_l0"], layer.weight_hh_l0.grad, FRAMEWORK)

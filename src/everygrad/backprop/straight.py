@@ -13,7 +13,7 @@ from everygrad.backprop.bind import bind
 from everygrad.backprop.forward import Network, evaluate, graph_of
 from everygrad.backprop.gradients import Gradients
 from everygrad.backprop.plan import Plan, plan
-from everygrad.backprop.template import Place, exchanged, filled
+from everygrad.backprop.template import Places, exchanged, filled
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array, Kind
 from everygrad.engines.arrays import library, numpy_namespace
@@ -144,22 +144,12 @@ def recorded(graph: Graph, todo: Plan, values: Mapping[str, Array], like: Kind, 
     known: dict[int, Any] = {value.number: name for name, value in computed.items()}
     known |= {recorder.value_of(array).number: name for name, array in every.items()}
     known |= {value.number: ("gradient", name) for name, value in back.items() if value.number not in known}
-    others: dict[str, Any] = {}
-
-    def place(array: Any) -> Any:
-        if isinstance(array, Kind):
-            return like
-        value = recorder.value_of(array)
-        if value.number not in known:
-            known[value.number] = f"array {len(others) + 1}"
-            others[known[value.number]] = value
-        return Place(known[value.number])
-
-    record = exchanged(gradients, lambda v: isinstance(v, Kind | Recorded | np.ndarray), place)
+    places = Places(recorder, known, like)
+    record = exchanged(gradients, lambda v: isinstance(v, Kind | Recorded | np.ndarray), places)
     variables = [(value, name) for name, value in computed.items()]
     variables += [(value, f"grad_{name}") for name, value in back.items()]
     arguments = {name: recorder.value_of(a) for name, a in given.items()}
-    returned = {"values": computed, "gradients": back, "others": others}
+    returned = {"values": computed, "gradients": back, "others": places.others}
     fuse = _fusing(graph, values, like) if engine == "compiled" else None
     whole = Whole(recorder, arguments, returned, variables, [(0, "values"), (turn, "gradients")], fuse)
     shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in zip(whole.arguments, given.values(), strict=True))

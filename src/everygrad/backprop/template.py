@@ -8,6 +8,8 @@ from typing import Any, final
 from everygrad.backprop.direct import Direct
 from everygrad.backprop.gradients import Gradients
 from everygrad.backprop.trace import Trace
+from everygrad.engines import Kind
+from everygrad.engines.program.recorded import Recorder, Value
 from everygrad.graph.time import Run, Segments, Sweep
 
 RECORDS = (Trace, Run, Segments, Sweep)
@@ -20,6 +22,27 @@ class Place:
     """Stands for the array of this name among those that a compiled pass gives."""
 
     at: Any
+
+
+@final
+class Places:
+    """Called with the arrays of a record that was recorded, it gives the place of each; kinds become ``like``.
+
+    ``known``: the number of a value -> its name. What has none gets one, and is in ``others``.
+    """
+
+    def __init__(self, recorder: Recorder, known: dict[int, Any], like: Kind) -> None:
+        self._recorder, self._known, self._like = recorder, known, like
+        self.others: dict[Any, Value] = {}
+
+    def __call__(self, array: Any) -> Any:
+        if isinstance(array, Kind):
+            return self._like
+        value = self._recorder.value_of(array)
+        if value.number not in self._known:
+            self._known[value.number] = f"array {len(self.others) + 1}"
+            self.others[self._known[value.number]] = value
+        return Place(self._known[value.number])
 
 
 def filled(record: Any, arrays: Any) -> Any:

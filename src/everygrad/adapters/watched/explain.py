@@ -7,8 +7,9 @@ import torch
 from everygrad.adapters.watched.capture import Captured
 from everygrad.adapters.watched.chain import Chain
 from everygrad.adapters.watched.inside import Backward, Direction, Forward, Tensors, backward, forward, initial
-from everygrad.adapters.watched.records import Call, Later, Part, Quantities
+from everygrad.adapters.watched.records import Call, Part, Quantities
 from everygrad.adapters.watched.setting import Setting
+from everygrad.backprop.replay import Later
 from everygrad.errors import UnsupportedError
 
 Named = dict[str, torch.Tensor]
@@ -32,13 +33,14 @@ def explain(captured: Captured | Chain, missing: str) -> Call:
         done = forward(call)
         found = list(backward(call, done)) if call.arrivals.gradients else []
         found.reverse()  # first layer first
-        weights = {f"{n}{d.suffix}": g for d, b in found for n, g in b.weights.items()}
+        names = {f"{n}{d.suffix}": (b.weights, n) for d, b in found for n in b.weights}
+        weights = Later(names, lambda: {name: of[n] for name, (of, n) in names.items()})
         total = _gradients(call, [(d, b.total) for d, b in found])
         only = done.directions[0].suffix if len(done.directions) == 1 else ""
         return Call(
-            total=Quantities("gradient", total | _initial(call, found) | weights, only, missing),
+            total=Quantities("gradient", Later(weights, lambda: weights, total | _initial(call, found)), only, missing),
             values=Quantities("value", _values(call, done), only),
-            direct=Quantities("direct gradient", Later(lambda: _direct(call, found)), only, missing),
+            direct=Quantities("direct gradient", Later(total, lambda: _direct(call, found)), only, missing),
             weights=Quantities("weight gradient", weights, only, missing),
             delivered=Quantities("delivered gradient", _delivered(call), missing=missing),
             parts=tuple(Part(d.suffix, d.reverse, d.run, b.sweep, b.direct) for d, b in found),

@@ -11,9 +11,11 @@ import torch
 from everygrad.adapters.watched.capture import Captured
 from everygrad.adapters.watched.cells import cell_of
 from everygrad.adapters.watched.dropout import masks
+from everygrad.adapters.watched.views import run_of, sweep_of
 from everygrad.adapters.watched.weights import join, split
+from everygrad.backprop.replay import Later
 from everygrad.errors import UnsupportedError
-from everygrad.graph.time import Run, Sweep, run, sweep
+from everygrad.graph.time import Run, Sweep
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -103,7 +105,7 @@ def _run(call: Captured, layer: int, reverse: int, x: torch.Tensor, mask: torch.
     first = {name: states[k] for name, states in initial(call, x.shape[1]).items()}
     if reverse:
         x, mask = x.flip(0), None if mask is None else mask.flip(0)
-    done = run(cell_of(setup), x, first, split(setup, weights), mask)
+    done = run_of(cell_of(setup), x, first, split(setup, weights), mask)
     return Direction(k, layer, bool(reverse), suffix, done)
 
 
@@ -141,21 +143,25 @@ def backward(call: Captured, done: Forward) -> Iterator[tuple[Direction, Backwar
 
 
 def _sweep(call: Captured, d: Direction, outside: Tensors, last: Tensors) -> Backward:
-    total = sweep(d.run, outside, last)
+    total = sweep_of(d.run, outside, last)
 
     @cache
     def direct() -> Sweep:
         with torch.no_grad(), torch.autocast(call.x.device.type, enabled=False):
-            return sweep(d.run, outside, last, carry=False)
+            return sweep_of(d.run, outside, last, carry=False)
 
-    weights = {n: total.parameters.get(n, torch.zeros_like(d.run.values[n])) for n in d.run.cell.parameters}
+    def weights() -> Tensors:
+        with torch.no_grad(), torch.autocast(call.x.device.type, enabled=False):
+            found = {n: total.parameters.get(n, torch.zeros_like(d.run.values[n])) for n in d.run.cell.parameters}
+            return join(call.setting, found)
+
     first = {name: total.initial.get(name, torch.zeros_like(state)) for name, state in d.run.final.items()}
     return Backward(
         total=d.laid(total.total),
         sweep=total,
         direct=direct,
         initial=MappingProxyType(first),
-        weights=MappingProxyType(join(call.setting, weights)),
+        weights=Later(call.setting.parameters(), weights),
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import final
 
 import torch
@@ -47,23 +46,6 @@ class Quantities(Mapping[str, torch.Tensor]):
 
     def __repr__(self) -> str:
         return f"Quantities({', '.join(self.tensors) or 'none'})"
-
-
-@final
-class Later(Mapping[str, torch.Tensor]):
-    """Tensors by name that are made when the first is asked for."""
-
-    def __init__(self, make: Callable[[], Tensors]) -> None:
-        self._made = cache(make)
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        return self._made()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._made())
-
-    def __len__(self) -> int:
-        return len(self._made())
 
 
 @final

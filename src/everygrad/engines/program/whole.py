@@ -45,6 +45,8 @@ class Whole:
         self._examples, self._returned = recorder.examples, returned
         self._functions = recorder.functions
         calls, self._same = once(recorder.calls)
+        known = {value.number for value in given.values()}
+        calls = [call for call in calls if call.result.number not in known]
         self._outputs = {self._number(value) for part in returned.values() for value in part.values()}
         self.calls = live(calls, [Value(number) for number in self._outputs])
         if fuse is not None:
