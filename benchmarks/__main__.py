@@ -13,34 +13,38 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import feedforward, inside, recurrent
+from benchmarks.engines import ours
 from benchmarks.first import first_calls
 from benchmarks.growth import fits
 from benchmarks.machine import machine
 from benchmarks.peak import peaks
+from benchmarks.profile import profile
 from benchmarks.table import figures, markdown, merged, rows, write_readme
 from benchmarks.timing import Work, interleaved
 from everygrad.checks.tolerance import SINGLE, assert_close
 
 HERE = Path(__file__).parent
 OURS = "everygrad, all quantities"
+Problem = feedforward.Problem | recurrent.Problem
 GROUPS = ("feedforward", "recurrent", "inside", "growth")
 
 
-def cases(only: str, quick: bool) -> Iterator[tuple[str, dict[str, Work]]]:
-    """(title, contenders), ours first; every contender's gradients have been compared with ours."""
+def cases(only: str, quick: bool) -> Iterator[tuple[str, dict[str, Work], Problem | None]]:
+    """(title, contenders, the network), ours first; every contender's gradients have been compared with ours."""
     if "feedforward" in only:
         for case in feedforward.CASES:
             numbers = feedforward.problem(case)
             made = {name: make(numbers) for name, make in feedforward.RIVALS.items()}
-            yield case.title, _compared({OURS: feedforward.ours(numbers)} | made)
+            yield case.title, _compared({OURS: ours(numbers)} | made), numbers
     if "recurrent" in only:
         for cell in recurrent.GATES:
             for size in recurrent.SIZES[: 1 if quick else None]:
                 problem = recurrent.problem(cell, size)
                 made = {name: make(problem) for name, make in recurrent.RIVALS.items()}
-                yield problem.title, _compared({OURS: recurrent.ours(problem)} | made)
+                yield problem.title, _compared({OURS: ours(problem)} | made), problem
     if "inside" in only:
-        yield from inside.groups(quick)
+        for title, contenders in inside.groups(quick):
+            yield title, contenders, None
 
 
 def _compared(contenders: dict[str, Work]) -> dict[str, Work]:
@@ -67,6 +71,7 @@ def main() -> None:
     results = {
         "machine": machine(),
         "rows": old.get("rows", []),
+        "profiles": old.get("profiles", {}),
         "fits": old.get("fits", []),
         "first": old.get("first", []),
     }
@@ -79,11 +84,16 @@ def main() -> None:
             (HERE / "RESULTS.md").write_text(markdown(results), "utf-8")
             write_readme(HERE.parent / "README.md", results)
 
-    for title, contenders in cases(arguments.only, arguments.quick):
+    for title, contenders, problem in cases(arguments.only, arguments.quick):
         print(f"{title} ...", file=sys.stderr, flush=True)
-        timing = interleaved(contenders, seconds)
+        timing = interleaved(contenders, seconds, rounds=2 if arguments.quick else 7)
         measured = {} if arguments.quick else peaks(title, list(contenders))
-        results["rows"] = merged(results["rows"], rows(title, timing, when, measured))
+        found = rows(title, timing, when, measured)
+        results["rows"] = merged(results["rows"], found)
+        if problem is not None and not arguments.quick:
+            engine = "compiled" if "compiled" in found[0]["best"].split(", ") else "numpy"
+            parts = profile(problem.net, problem.params, (problem.x, problem.y), engine)
+            results["profiles"][title] = {"engine": engine, "milliseconds": parts}
         write()
     if "growth" in arguments.only:
         print("growth ...", file=sys.stderr, flush=True)

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 import everygrad as eg
-
-Work = Callable[[], Any]
+from benchmarks.engines import ENGINES, Work
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,6 @@ def problem(case: Case, seed: int = 0) -> Problem:
     return Problem(case, net, net.init(seed, np.float32), x, rng.integers(0, case.sizes[-1], case.batch))
 
 
-def ours(p: Problem) -> Work:
-    """everygrad: every quantity, with all checks of the arguments."""
-    return lambda: eg.gradients(p.net, p.params, p.x, p.y)
-
-
 def plain_lines(p: Problem) -> Work:
     """The text that everygrad runs, by itself: NumPy's lines without any look at the arguments."""
     names: dict[str, Any] = {}
@@ -71,16 +65,6 @@ def plain_lines(p: Problem) -> Work:
     given = {"h0": p.x, "y": p.y, **p.params}
     arrays = [given[name.strip()] for name in order]
     return lambda: names["gradients"](*arrays)[1]
-
-
-def ours_compiled(p: Problem) -> Work:
-    """everygrad's formulas on JAX arrays, one compiled function: every quantity, arguments checked."""
-    import jax
-
-    run = eg.compiled(p.net)
-    params = {k: jax.numpy.asarray(v) for k, v in p.params.items()}
-    x, y = jax.numpy.asarray(p.x), jax.numpy.asarray(p.y)
-    return lambda: jax.block_until_ready(dict(run(params, x, y)))
 
 
 def products(p: Problem) -> Work:
@@ -196,7 +180,7 @@ def hips_autograd(p: Problem) -> Work:
 
 
 RIVALS: dict[str, Callable[[Problem], Work]] = {
-    "everygrad on JAX, eg.compiled, all quantities": ours_compiled,
+    **ENGINES,
     "the plain NumPy lines alone (eg.source)": plain_lines,
     "the matrix products alone": products,
     "torch autograd, retain_grad": torch_retain_grad,

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.recurrent import ours, problem
+from benchmarks.engines import ours
+from benchmarks.recurrent import problem
 
 BASE = {"T": 200, "B": 32, "d": 64}
 SWEEPS: dict[str, tuple[tuple[int, ...], float]] = {

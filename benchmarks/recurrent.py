@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import everygrad as eg
+from benchmarks.engines import ENGINES, Work
 
-Work = Callable[[], Any]
 GATES = {"elman": ("",), "lstm": ("_i", "_f", "_g", "_o"), "gru": ("_r", "_z", "_n")}
 OUTPUTS = 10
 SIZES = ((100, 32, 64, 128), (400, 1, 16, 64), (200, 64, 128, 256), (1000, 8, 8, 32))
@@ -47,35 +47,6 @@ def problem(cell: str, size: tuple[int, int, int, int], seed: int = 0) -> Proble
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((batch, steps, inputs), dtype=np.float32)
     return Problem(cell, net, net.init(seed, np.float32), x, rng.integers(0, OUTPUTS, batch))
-
-
-def ours(p: Problem) -> Work:
-    """everygrad on NumPy: every state, gate, pre-activation, input and parameter."""
-    return lambda: eg.gradients(p.net, p.params, p.x, p.y)
-
-
-def ours_compiled(p: Problem) -> Work:
-    """everygrad on NumPy arrays with its loops compiled to machine code: the same."""
-    return lambda: eg.gradients(p.net, p.params, p.x, p.y, engine="compiled")
-
-
-def ours_jax(p: Problem) -> Work:
-    """everygrad's formulas on JAX arrays, one compiled function: every quantity, arguments checked."""
-    import jax
-
-    run = eg.compiled(p.net)
-    params = {k: jax.numpy.asarray(v) for k, v in p.params.items()}
-    x, y = jax.numpy.asarray(p.x), jax.numpy.asarray(p.y)
-    return lambda: jax.block_until_ready(dict(run(params, x, y)))
-
-
-def ours_torch(p: Problem) -> Work:
-    """everygrad's formulas on torch tensors on the CPU, every quantity."""
-    import torch
-
-    params = {k: torch.tensor(v) for k, v in p.params.items()}
-    x, y = torch.tensor(p.x), torch.tensor(p.y)
-    return lambda: eg.gradients(p.net, params, x, y)
 
 
 def products(p: Problem) -> Work:
@@ -217,9 +188,7 @@ def torch_loop(p: Problem) -> Work:
 
 
 RIVALS: dict[str, Callable[[Problem], Work]] = {
-    "everygrad, compiled, all quantities": ours_compiled,
-    "everygrad on JAX, eg.compiled, all quantities": ours_jax,
-    "everygrad on torch tensors, all quantities": ours_torch,
+    **ENGINES,
     "the matrix products alone": products,
     "jax.grad, jit, all quantities": jax_everything,
     "jax.grad, jit, parameters only": jax_parameters,

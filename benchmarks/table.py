@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from benchmarks.aims import TRIED, floor, judged
+from benchmarks.profile import PARTS
 from benchmarks.timing import Timing
 
 Row = dict[str, Any]
@@ -88,6 +90,30 @@ def first_lines(first: list[Row]) -> list[str]:
     ]
 
 
+def aim_lines(results: Results) -> list[str]:
+    """Each aim, whether it was reached, and where the time goes in the cases where one was not."""
+    lines = ["| case | compared with | aim | measured | | the products alone of theirs |", "|---|---|--:|--:|---|--:|"]
+    missed: dict[str, None] = {}
+    for row, aim, found in judged(results["rows"]):
+        least = floor(results["rows"], row)
+        met = found <= aim.limit
+        missed |= {} if met else {row["case"]: None}
+        lines.append(
+            f"| {row['case']} | {row['contender']} | {number(aim.limit)} | {number(found)} | "
+            f"{'met' if met else '**missed**'} | {'' if least is None else number(least)} |"
+        )
+    lines += ["", "The last column: no engine that makes the products one by one, as NumPy does, comes below it.", ""]
+    shown = [case for case in missed if case in results["profiles"]]
+    if shown:
+        lines += ["Where the time goes, where an aim was missed (milliseconds):", ""]
+        lines += [f"| case | engine | {' | '.join(PARTS)} |", "|---|---|" + "--:|" * len(PARTS)]
+    for case in shown:
+        found = results["profiles"][case]
+        parts = " | ".join(f"{found['milliseconds'][part]:.3g}" for part in PARTS)
+        lines.append(f"| {case} | {found['engine']} | {parts} |")
+    return [*lines, "", *(f"- {text}" for text in TRIED), ""]
+
+
 def markdown(results: Results) -> str:
     """The table for people."""
     table, head = results["rows"], results["machine"]
@@ -109,7 +135,7 @@ def markdown(results: Results) -> str:
         "",
         "Ratios: median (quartiles). Inside a recurrence the first contender of a case stands for the NumPy engine.",
     ]
-    lines += ["", *growth_lines(results["fits"]), *first_lines(results["first"])]
+    lines += ["", *aim_lines(results), *growth_lines(results["fits"]), *first_lines(results["first"])]
     lines += ["", "Memory: what the process grew by at most during one call, in a process of its own.", ""]
     lines += ["Not in the table, since they cannot do this work:", ""]
     lines += [f"- {name}: {text}" for name, text in NOT_THERE.items()]

@@ -31,8 +31,10 @@ PAUSE = 0.15
 """Seconds after which the threads of every library sleep: those of OpenBLAS look for work for 0.11 after a product."""
 
 
-def interleaved(contenders: Mapping[str, Work], seconds: float, at_least: float = 2e-2, pause: float = PAUSE) -> Timing:
-    """Time the contenders in turn for about so many seconds in all.
+def interleaved(
+    contenders: Mapping[str, Work], seconds: float, at_least: float = 2e-2, pause: float = PAUSE, rounds: int = 5
+) -> Timing:
+    """Time the contenders in turn for about so many seconds in all, and for so many rounds at least.
 
     Each is repeated within a round until the round takes ``at_least`` seconds, so that the clock's own
     grain does not matter; the order is turned by one from round to round. A pause and a call that is not timed come
@@ -48,7 +50,7 @@ def interleaved(contenders: Mapping[str, Work], seconds: float, at_least: float 
     names = list(contenders)
     found: dict[str, list[float]] = {name: [] for name in names}
     stop = time.perf_counter() + seconds
-    while time.perf_counter() < stop or len(found[names[0]]) < 5:
+    while time.perf_counter() < stop or len(found[names[0]]) < rounds:
         for name in names:
             work, n = contenders[name], repeats[name]
             time.sleep(pause)

@@ -3,11 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from benchmarks import first, growth
+from benchmarks.aims import AIMS, judged
 from benchmarks.peak import peaks
-from benchmarks.table import figures, first_lines, growth_lines, markdown, merged, number, rows, with_figures
+from benchmarks.profile import PARTS, profile
+from benchmarks.table import aim_lines, figures, first_lines, growth_lines, markdown, merged, number, rows, with_figures
 from benchmarks.timing import Timing, interleaved
-from everygrad.networks import FeedForward
+from everygrad.networks import LSTM, FeedForward, Recurrent
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,7 +48,7 @@ def test_ratios_are_taken_round_by_round():
     assert (quick["ours"], quick["median_ms"], rival["best"]) == (True, 0.75, "everygrad, quick")
     assert (rival["ours"], rival["ours_over_this"], rival["rounds"]) == (False, 0.375, 4)
     assert rival["best_over_this"][1] == 0.375  # the median of 0.25, 0.5, 0.5 and 0.025
-    text = markdown({"machine": {"cores": "2"}, "rows": [ours, quick, rival], "fits": [], "first": []})
+    text = markdown({"machine": {"cores": "2"}, "rows": [ours, quick, rival], "profiles": {}, "fits": [], "first": []})
     assert "1.0 MiB" in text
 
 
@@ -60,6 +65,49 @@ def test_every_contender_runs_once_in_each_round():
     assert {name: len(times) for name, times in timing.milliseconds.items()} == {"a": 5, "b": 5} or len(ran) > 20
     measured = ran[8:]  # three to warm up and one to see how long it takes, each
     assert measured[:8] == ["a", "a", "b", "b", "b", "b", "a", "a"]  # one that is not timed, one that is
+
+
+def row(case, contender, ratio, median=1.0):
+    return {"case": case, "contender": contender, "best_over_this": (ratio, ratio, ratio), "median_ms": median}
+
+
+def test_aims_are_judged_and_what_is_missed_shows_where_its_time_goes():
+    case = "lstm, T 200, B 64, 128 inputs, 256 units"
+    table = [
+        row(case, "everygrad, all quantities", 1.0),
+        row(case, "the matrix products alone", 1.2, 2.0),
+        row(case, "jax.grad, jit, all quantities", 0.49, 10.0),
+        row(case, "torch autograd, loop of cells, retain_grad", 0.4, 8.0),
+        row("elman, T 400, B 1, 16 inputs, 64 units", "torch autograd, fused layer, parameters only", 0.09),
+        row("2-3-2 (tiny), B 1", "the matrix products alone", 19.0),
+    ]
+    found = [(r["contender"], aim.limit, measured) for r, aim, measured in judged(table)]
+    assert found == [
+        ("jax.grad, jit, all quantities", 0.5, 0.49),
+        ("torch autograd, loop of cells, retain_grad", 0.1, 0.4),
+        ("torch autograd, fused layer, parameters only", 0.1, 0.09),
+    ]
+    profiles = {case: {"engine": "compiled", "milliseconds": dict.fromkeys(PARTS, 1.5)}}
+    text = "\n".join(aim_lines({"rows": table, "profiles": profiles}))
+    assert f"| {case} | jax.grad, jit, all quantities | 0.50 | 0.49 | met | 0.20 |" in text
+    assert f"| {case} | torch autograd, loop of cells, retain_grad | 0.10 | 0.40 | **missed** | 0.25 |" in text
+    assert f"| {case} | compiled | 1.5 | 1.5 | 1.5 | 1.5 |" in text
+
+
+def test_every_aim_speaks_of_some_case():
+    table = stored()["rows"]
+    for aim in AIMS:
+        assert any(aim.fits(r) for r in table), aim
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+def test_a_profile_divides_the_time_of_a_pass(engine):
+    net = Recurrent(LSTM(3, 8), outputs=2, read="last")
+    x, y = np.random.default_rng(0).normal(size=(4, 6, 3)), np.array([0, 1, 1, 0])
+    found = profile(net, net.init(0), (x, y), engine)
+    assert list(found) == list(PARTS)
+    assert found["loops and compiled parts"] > 0.0
+    assert found["matrix products"] > 0.0
 
 
 def test_memory_of_the_structured_tensor_does_not_grow_with_its_cube():

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import everygrad as eg
 from everygrad.batches import whole
 from everygrad.checks.tolerance import SINGLE, assert_close
+from everygrad.errors import UnknownNameError
 from everygrad.graph.losses import BinaryCrossEntropy, Loss, Reduce, SoftmaxCrossEntropy, SquaredError
 from tests.networks.recurrent_cases import Case, cases, made
 from tests.networks.recurrent_library import data, network
@@ -210,6 +211,11 @@ def test_learned_weights_of_a_sum():
 # -------------------------------------------------------------------------------------------- bits and threads
 
 
+def recurrent():
+    numbers = made(Case("lstm", T=5, B=23))
+    return network(numbers.case), numbers.params, data(numbers)
+
+
 def with_float32():
     """Numbers whose sums depend on their order."""
     net, params, (x, y) = feed_forward(samples=61, dtype=np.float32)
@@ -230,6 +236,22 @@ def test_the_same_bits_for_any_number_of_workers(workers):
     reference = bits(eg.gradients_of_chunks(net, params, chunks))
     for _ in range(3):
         assert bits(eg.gradients_of_chunks(net, params, chunks, workers=workers)) == reference
+
+
+@pytest.mark.parametrize("make", [feed_forward, recurrent])
+def test_the_compiled_engine(make, monkeypatch):
+    """The same within rounding; and for itself the same bits, whatever the number of workers."""
+    monkeypatch.setattr("everygrad.engines.compiled.rows.WORTH_COMPILING", 0)
+    net, params, arrays = make()
+    chunks = cut(arrays, [7, 5, 7, 4])
+    expected = eg.gradients_of_chunks(net, params, chunks)
+    first = eg.gradients_of_chunks(net, params, chunks, engine="compiled")
+    for name in expected:
+        assert_close(first[name], expected[name], name=name)
+    for workers in (1, 2, 3):
+        assert bits(eg.gradients_of_chunks(net, params, chunks, engine="compiled", workers=workers)) == bits(first)
+    with pytest.raises(UnknownNameError, match="Known: compiled, numpy"):
+        eg.gradients_of_chunks(net, params, chunks, engine="fast")
 
 
 @pytest.mark.parametrize("workers", [2, 3])

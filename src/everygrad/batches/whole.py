@@ -20,6 +20,7 @@ from everygrad.batches.summed import Summed, summed
 from everygrad.batches.tree import PairwiseSum, Part
 from everygrad.engines import Array, is_array, kind_of, namespace
 from everygrad.engines.arrays import has_values, library
+from everygrad.engines.compiled.choice import Engine, checked
 from everygrad.errors import EverygradError, InputError, all_mismatches
 from everygrad.graph import Graph
 
@@ -36,6 +37,7 @@ def gradients_of_chunks(
     folder: str | Path | None = None,
     resume: bool = False,
     check_finite: bool = True,
+    engine: Engine = "numpy",
 ) -> ChunkedGradients:
     """The loss and the parameters' gradients of a batch that is larger than memory, from an iterator of its chunks.
 
@@ -57,18 +59,20 @@ def gradients_of_chunks(
     - ``keep``: names of quantities whose gradients are written to ``folder``, ``chunk-000000.npz``, ...; ``.kept()`` of
       the result reads them. With a folder, the sums so far are kept there as well, also if the work is interrupted;
       ``resume=True`` goes on with them: the same chunks must come again, and those that are done are only compared.
+    - ``engine``: that of `gradients`. The compiled one has threads of its own: one worker is right.
 
     Raises `InputError` and `NonFiniteError` with the index of the chunk; `InputError` if there is no chunk, or if the
     loss is no sum or mean over samples (made of several losses, say). What the iterable raises comes through, with a
     note on how far it got. Cost: that of `gradients` for each chunk, one sum of the parameters' size for each; held
     are ``workers`` + 1 chunks (with one worker: one), and log2 of their number of such sums.
     """
-    work = summed(network)
+    work, engine = summed(network), checked(engine)
     problems = _problems(work.graph, params, chunks, workers, progress, keep, folder, resume)
     all_mismatches("gradients_of_chunks", problems)
     kept = tuple(work.graph.resolve(name) for name in keep)
     one = next((p for p in params.values() if is_array(p)), np.zeros(()))
-    job = _Job(work, params, compiled(work) if library(one) == "jax" else None, check_finite, each is not None, kept)
+    function = compiled(work) if library(one) == "jax" and engine == "numpy" else None
+    job = _Job(work, params, function, check_finite, each is not None, kept, engine)
     file, sums, stored = None, PairwiseSum(), b""
     if folder is not None:
         file = Folder(Path(folder), f"{work.graph}\n{work.graph.by_name[work.graph.output].operation!r}", params, kept)
@@ -130,6 +134,7 @@ class _Job:
     check_finite: bool
     whole: bool
     kept: tuple[str, ...]
+    engine: Engine
 
     def found(self, index: int, chunk: Chunk, skip: bool, seal: bool) -> _Found:
         """One chunk, or if it is skipped only its seal; an error says which chunk it was."""
@@ -153,7 +158,7 @@ class _Job:
     def _gradients(self, data: tuple[Array, ...], named: Mapping[str, Array]) -> Gradients:
         if self.compiled is not None:
             return self.compiled(self.params, *data, check_finite=self.check_finite, **named)
-        return gradients(self.work, self.params, *data, check_finite=self.check_finite, **named)
+        return gradients(self.work, self.params, *data, check_finite=self.check_finite, engine=self.engine, **named)
 
 
 def _seal(data: tuple[Array, ...], named: Mapping[str, Array]) -> bytes:

@@ -62,7 +62,20 @@ def spread(x: Array, lead: Shape) -> Array:
 
 
 def norm_last(x: Array) -> Array:
-    """‖x‖ over the last axis, real, scaled by the largest entry so that no square underflows or overflows."""
+    """‖x‖ over the last axis, real, scaled by the largest entry where squares underflow or overflow."""
+    if type(x) is np.ndarray and x.ndim > 1 and x.dtype.kind == "f":
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            squares = np.add.reduce(x * x, axis=-1)
+        limits = np.finfo(x.dtype)
+        plain = (squares > limits.tiny / limits.eps**2) & (squares <= limits.max)
+        found = np.sqrt(squares, where=plain, out=squares)
+        if not plain.all():
+            found[~plain] = _scaled_norm(x[~plain])
+        return found
+    return _scaled_norm(x)
+
+
+def _scaled_norm(x: Array) -> Array:
     xp = namespace(x)
     largest = xp.max(xp.abs(x), axis=-1, keepdims=True)
     scale = xp.where(xp.isfinite(largest) & (largest > 0), largest, xp.ones_like(largest))

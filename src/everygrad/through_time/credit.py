@@ -8,6 +8,7 @@ import numpy as np
 
 from everygrad.engines import Array, to_numpy
 from everygrad.errors import InputError, NonFiniteError
+from everygrad.graph.time import sweep
 from everygrad.through_time.products import Progress
 from everygrad.through_time.source import Recurrence, Source, recurrence
 from everygrad.through_time.steps import Steps
@@ -111,10 +112,8 @@ def credit_tables(
     arriving = start.arriving()
     steps = Steps(start.run, wrt=wrt, ends=tuple(arriving))
     T, zeros = steps.count, {name: steps.kind.zeros(start.run.shapes[name]) for name in wrt}
-    gradient, total = dict(zeros), dict(zeros)
-    for k, found in in_one(steps, arriving):
-        for name in wrt:
-            gradient[name] = gradient[name] + Terms(steps, name, found, k).rows()[0]
+    swept = sweep(start.run, start.direct, start.final).parameters
+    gradient, total = {name: swept.get(name, zeros[name]) for name in wrt}, dict(zeros)
     norms, shares = ({name: np.zeros((T, T)) for name in wrt} for _ in range(2))
     active = groups(steps, arrivals(arriving))
     done, all_steps = 0, sum(ts[-1] + 1 for ts in active)

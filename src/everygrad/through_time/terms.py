@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import final
 
 from everygrad.engines import Array, namespace
+from everygrad.engines.pool import matmul
 from everygrad.jacobians import Weight
 from everygrad.jacobians.shapes import norm_last
 from everygrad.through_time.steps import Arrays, Steps
@@ -125,7 +126,7 @@ class Terms:
             h = self.kind.xp.linalg.qr(h.T)[1].T
         u = self.kind.xp.matrix_transpose(self.u)
         step = max(1, CHUNK // (m * h.shape[1]))
-        return self.kind.xp.concat([_norm(u[j : j + step] @ h) for j in range(0, self.count, step)])
+        return self.kind.xp.concat([_norm(matmul(u[j : j + step], h)) for j in range(0, self.count, step)])
 
     def along(self, G: Array) -> Array:
         """⟨term, G⟩ of each row, G like the parameter: (rows,)."""
