@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import everygrad as eg
 from everygrad.backprop.plan import plan
 from everygrad.checks.tolerance import EXACT, SINGLE, assert_close
-from everygrad.engines.compiled import kernel, rows, threads
+from everygrad.engines.compiled import kernel, machine, rows, threads
 from everygrad.engines.compiled.frame import address
 from everygrad.engines.compiled.machine import target
 from everygrad.engines.compiled.packing import Packing, pack
@@ -31,12 +31,12 @@ def always(monkeypatch):
     monkeypatch.setattr(rows, "WORTH_COMPILING", 0)
 
 
-def compiled(net, *arrays, how_many=1):
-    """The gradients with the compiled engine, after a look that it really compiled so many parts."""
+def compiled(net, *arrays, nothing=False):
+    """The gradients with the compiled engine, after a look that it really compiled something, or nothing."""
     found = eg.gradients(net, *arrays, engine="compiled")
     graph = net if isinstance(net, eg.Graph) else net.graph
     codes = [code for key, code in plan(graph).codes.items() if key[0] == "compiled"]
-    assert sum(f"rows_{i}(" in codes[-1].text for i in range(1, 20)) == how_many, codes[-1].text
+    assert ("rows_1(" in codes[-1].text) != nothing, codes[-1].text
     return found
 
 
@@ -160,10 +160,49 @@ def test_arrays_with_gaps_and_arrays_that_cannot_be_written_to():
     agree(compiled(net, odd, x[::-1][::-1], y), expected)
 
 
+def test_numbers_that_are_computed_or_stand_in_the_text():
+    """NumPy gives numbers where it sums up, plain ones stand in the text: their memory must stay where it is."""
+    net, params, x, y = feed_forward((20, 30, 3), 40, weighted=True)
+    w = np.random.default_rng(3).random(40) + 0.1
+    agree(compiled(net, params, x, y, w), eg.gradients(net, params, x, y, w))
+    net = eg.graph(lambda x, y, *, W, k: eg.ops.squared_error(1.5 + eg.ops.square(W @ x) * eg.ops.exp(k), y))
+    rng = np.random.default_rng(4)
+    for dtype in (np.float64, np.float32):
+        params = {"W": rng.normal(size=(6, 6)).astype(dtype), "k": np.array(0.3, dtype)}
+        x = rng.normal(size=(40, 6)).astype(dtype)
+        agree(compiled(net, params, x, x), eg.gradients(net, params, x, x), dtype)
+
+
+def test_numbers_that_a_loop_reads():
+    o = eg.ops
+    shapes = {"U": (5, 3), "W": (5, 5), "k": (), "j": ()}
+    cell = eg.Cell(lambda x, s, p: o.tanh(p.U @ x + p.W @ s.h) * p.k + p.j, 3, {"h": 5}, shapes)
+
+    def f(x, y, *, U, W, k, j, V):
+        parameters = {"U": U, "W": W, "k": o.exp(k), "j": o.square(j)}
+        return o.squared_error(V @ o.scan(cell.cell, x, parameters, {"h": 5}).end["h"], y)
+
+    rng = np.random.default_rng(0)
+    params = {name: np.asarray(rng.normal(size=shape)) for name, shape in {**shapes, "V": (2, 5)}.items()}
+    net, x, y = eg.graph(f, sequences=("x",)), rng.normal(size=(6, 9, 3)), rng.normal(size=(6, 2))
+    expected = eg.gradients(net, params, x, y)
+    for _ in range(3):
+        agree(eg.gradients(net, params, x, y, engine="compiled"), expected)
+
+
+def test_batches_of_any_size_share_their_code():
+    net, params, *_ = feed_forward((4, 5, 3), 6)
+    before = machine.function_of.cache_info().misses
+    for n in (7, 9, 11, 30, 31):
+        _, _, x, y = feed_forward((4, 5, 3), n)
+        agree(compiled(net, params, x, y), eg.gradients(net, params, x, y))
+    assert machine.function_of.cache_info().misses <= before + 1
+
+
 def test_little_work_is_left_to_numpy(monkeypatch):
     monkeypatch.undo()
     net, *arrays = feed_forward((4, 5, 3), 6)
-    found, expected = compiled(net, *arrays, how_many=0), eg.gradients(net, *arrays)
+    found, expected = compiled(net, *arrays, nothing=True), eg.gradients(net, *arrays)
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name])
 

@@ -1,5 +1,10 @@
 """Work split over threads of our own, and BLAS on one thread meanwhile."""
 
+import signal
+import subprocess
+import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -75,3 +80,56 @@ def test_an_error_in_one_part_is_raised_when_all_are_done(failing):
     with pytest.raises(ValueError, match=f"part {failing}"):
         together([lambda i=i: job(i) for i in range(3)])
     assert sorted(done) == [i for i in range(3) if i != failing]
+
+
+class StopError(Exception):
+    """What a handler of signals raises."""
+
+
+def test_an_interruption_is_raised_when_all_parts_are_done():
+    """Nobody may write to memory that the caller has given up."""
+    done, begun = [], threading.Event()
+
+    def late():
+        begun.set()
+        time.sleep(0.2)
+        done.append("late")
+
+    def interrupted():
+        begun.wait(5.0)
+        raise StopError
+
+    with pytest.raises(StopError):
+        together([interrupted, late])
+    assert done == ["late"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")
+def test_also_one_that_comes_while_it_waits():
+    def stop(*_):
+        raise StopError
+
+    done, old = [], signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(StopError):
+            together([lambda: None, lambda: (time.sleep(0.3), done.append("late"))])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, old)
+    assert done == ["late"]
+
+
+def test_when_the_interpreter_goes_the_work_is_still_done():
+    text = """
+import atexit, numpy as np
+from everygrad.engines.compiled.threads import product, running
+def work():
+    a = np.arange(90_000.0).reshape(300, 300) / 1e4
+    with running("compiled", 2):
+        print(np.abs(product(a, a, np.empty((300, 300))) - a @ a).max() < 1e-9)
+atexit.register(work)
+work()
+"""
+    found = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60)
+    assert (found.stdout.split(), found.stderr) == (["True", "True"], "")

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from everygrad.checks.tolerance import assert_close
+import everygrad as eg
+from everygrad.checks.tolerance import EXACT, assert_close
 from everygrad.errors import InputError
 from everygrad.graph import ops
-from everygrad.graph.time import cell, run
+from everygrad.graph.time import cell, run, sweep
 from everygrad.graph.time.phases import Packed, phases
 from tests.graph.time.cells import arrays, elman, lstm, odd
 
@@ -102,3 +103,41 @@ def test_bad_cells_and_arguments_are_refused() -> None:
         run(made, given["x"], {}, given["parameters"])
     with pytest.raises(InputError, match="the parameter 'W' is missing"):
         run(made, given["x"], given["states"], {k: v for k, v in given["parameters"].items() if k != "W"})
+
+
+@pytest.mark.parametrize(("batch", "steps"), [(4, 4), (4, 5), (4, 1), (1, 3)])
+def test_a_quantity_of_one_number_under_a_mask(batch: int, steps: int) -> None:
+    """It has no axis of units: what is masked must not be taken for one."""
+
+    def step(x, s, p):
+        k = ops.dot(s.h, p.v).named("k")
+        return ops.tanh(p.W @ s.h + p.U @ x) * k
+
+    rng = np.random.default_rng(steps)
+    cell = eg.Cell(step, 2, {"h": 3}, {"W": (3, 3), "U": (3, 2), "v": (3,)})
+    params = {name: rng.normal(size=shape) for name, shape in cell.shapes.items()}
+    x, h = rng.normal(size=(steps, batch, 2)), rng.normal(size=(batch, 3))
+    lengths = rng.integers(1, steps + 1, batch)
+    mask = np.arange(steps)[:, None] < lengths
+    arriving = rng.normal(size=(steps, batch))
+    ran = run(cell.cell, x, {"h": h}, params, mask)
+    swept = sweep(ran, {"k": arriving}, {})
+    assert swept.total["k"].shape == (steps, batch)
+    for b, n in enumerate(lengths):
+        alone = run(cell.cell, x[:n, b : b + 1], {"h": h[b : b + 1]}, params)
+        expected = sweep(alone, {"k": arriving[:n, b : b + 1]}, {})
+        assert_close(ran.values["k"][:n, b : b + 1], alone.values["k"], EXACT)
+        assert_close(swept.total["k"][:n, b : b + 1], expected.total["k"], EXACT)
+        assert not swept.total["k"][n:, b].any()
+        assert_close(swept.initial["h"][b : b + 1], expected.initial["h"], EXACT)
+
+
+def test_a_network_with_such_a_quantity_and_lengths() -> None:
+    def step(x, s, p):
+        return ops.tanh(p.W @ s.h + p.U @ x) * ops.dot(s.h, p.v).named("k")
+
+    net = eg.Recurrent(eg.Cell(step, 2, {"h": 3}, {"W": (3, 3), "U": (3, 2), "v": (3,)}), 2, lengths=True)
+    rng = np.random.default_rng(0)
+    for steps in (4, 5, 1):
+        g = eg.gradients(net, net.init(0), rng.normal(size=(4, steps, 2)), rng.integers(0, 2, 4), np.full(4, steps))
+        assert g.trace["k"].shape == g["k"].shape == (4, steps)

@@ -83,9 +83,9 @@ class Kernel:
         return Slot("own", len(self._own) - 1)
 
     def __call__(self, steps: int, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        given = list(arrays)
+        given = [array if type(array) is np.ndarray else self._array(array) for array in arrays]
         if self._before:
-            values = dict(zip(self._arguments, arrays, strict=True))
+            values = dict(zip(self._arguments, given, strict=True))
             for call in self._before:
                 values[call.result.number] = np.asarray(_done(call.function, call.operands, call.options, values))
             given += [values[number] for number in self._computed]
@@ -121,17 +121,24 @@ class Kernel:
                 numbers[3 * i] += address(states[slot.number][slot.sort == "taken"])
         if self._packed:
             jobs = [p.job(address(given[i]), given[i].strides, numbers[3 * slot]) for slot, i, p in self._packed]
-            pack(jobs, self._matrices)
-        self._run(numbers, steps)
+            pack(jobs, self._matrices, (given, block))
+        self._run(numbers, steps, (given, block, kept, states))
         return (*(pair[steps % 2] for pair in states.values()), *kept)
+
+    def _array(self, number: Any) -> np.ndarray:
+        """A number, NumPy's or one that stands in the text, as an array, whose memory stays where it is."""
+        return np.asarray(number) if isinstance(number, np.generic) else np.asarray(number, self._dtype)
 
     def _framed(self, steps: int, given: list[np.ndarray]) -> Frame:
         kept = [((steps + more, *shape), kind, more) for shape, kind, more in self._kept]
         where = self._batch, steps, self._reverse
         return framed(self._slots, given, kept, self._own, where, self._dtype)
 
-    def _run(self, numbers: list[int], steps: int) -> None:
-        """All samples, in as many parts as there are threads if that is worth it."""
+    def _run(self, numbers: list[int], steps: int, memory: Any) -> None:
+        """All samples, in as many parts as there are threads if that is worth it.
+
+        ``memory``: what must not be given to others while a thread still writes to it.
+        """
         count = min(threads(), self._batch) if self.work * steps * self._batch > WORTH_SPLITTING else 1
         if count == 1:
             self._function(struct.pack(self._format, *numbers), self._batch, steps)
@@ -140,8 +147,13 @@ class Kernel:
         jobs = []
         for first, stop in pairwise(ends):
             moved = (n + numbers[i + 2] * first if i % 3 == 0 else n for i, n in enumerate(numbers))
-            jobs.append(partial(self._function, struct.pack(self._format, *moved), stop - first, steps))
+            jobs.append(partial(_with, memory, self._function, struct.pack(self._format, *moved), stop - first, steps))
         together(jobs)
+
+
+def _with(_memory: Any, function: Callable[..., Any], *operands: Any) -> None:
+    """The function, by somebody who holds the memory that it works on."""
+    function(*operands)
 
 
 def _done(function: Callable[..., Any], operands: tuple, options: tuple, values: dict[int, np.ndarray]) -> Any:

@@ -1,6 +1,7 @@
 """Text in LLVM's language -> a function of this machine."""
 
 import ctypes
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -9,6 +10,7 @@ from typing import Any, final
 from everygrad.engines.compiled.lines import Target
 
 REQUIREMENT = "llvmlite"
+_one_at_a_time = threading.Lock()
 
 
 def installed() -> bool:
@@ -32,6 +34,16 @@ def _machine() -> Any:
     """A code generator: a new one for each function, since what holds the code takes it with it when it goes."""
     own, name, features = _processor()
     return own.create_target_machine(cpu=name, features=features, opt=3, jit=True)
+
+
+@cache
+def _builder() -> Any:
+    """What makes code better: one for all functions, since its memory is never freed."""
+    import llvmlite.binding as llvm
+
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+    return llvm.create_pass_builder(_machine(), options)
 
 
 @cache
@@ -59,7 +71,7 @@ class MachineCode:
         self.function(table, rows, steps)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def function_of(text: str, name: str) -> MachineCode:
     """The compiled function (address of a table, rows, steps); the same text is compiled once."""
     import llvmlite.binding as llvm
@@ -68,10 +80,8 @@ def function_of(text: str, name: str) -> MachineCode:
     module = llvm.parse_assembly(text)
     module.triple, module.data_layout = llvm.get_default_triple(), str(machine.target_data)
     module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=1)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
+    with _one_at_a_time:
+        _builder().getModulePassManager().run(module, _builder())
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Sequence
 from functools import cache, partial
-from typing import final
+from typing import Any, final
 
 from everygrad.engines.compiled.lines import Lines, Target
 from everygrad.engines.compiled.machine import MachineCode, function_of
@@ -35,17 +35,17 @@ class Packing:
         return self._function, where, self._panels
 
 
-def pack(jobs: Sequence[Job], size: int) -> None:
-    """Do the jobs; ``size`` numbers in all."""
+def pack(jobs: Sequence[Job], size: int, memory: Any = None) -> None:
+    """Do the jobs; ``size`` numbers in all, in this ``memory``, which is held as long as one of them runs."""
     count = threads() if size > WORTH_SPLITTING else 1
     if count == 1:
         for function, where, panels in jobs:
             function(where, 0, panels)
     else:
-        together([partial(_part, jobs, i, count) for i in range(count)])
+        together([partial(_part, memory, jobs, i, count) for i in range(count)])
 
 
-def _part(jobs: Sequence[Job], i: int, count: int) -> None:
+def _part(_memory: Any, jobs: Sequence[Job], i: int, count: int) -> None:
     for function, where, panels in jobs:
         function(where, panels * i // count, panels * (i + 1) // count)
 

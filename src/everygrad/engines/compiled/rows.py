@@ -162,8 +162,9 @@ class _Region:
         constants = set(self._recorder.constants.values())
         shared = [number for number, part in self._part.items() if part != "row" and number not in constants]
         named = [{str(number): Value(number) for number in part} for part in (xs, shared)]
-        calls = tuple(_expanded(self._recorder, self._calls))
-        loop = Loop(self._recorder, named[0], {}, named[1], {}, {str(v.number): v for v in kept}, calls)
+        calls, factors = self._without_factors(_expanded(self._recorder, self._calls))
+        given = {**named[1], **{f"factor {number}": Value(number) for number in factors}}
+        loop = Loop(self._recorder, named[0], {}, given, {}, {str(v.number): v for v in kept}, tuple(calls))
         try:
             kernel = Kernel(loop, False, {})
         except NotRecordableError as error:
@@ -173,8 +174,25 @@ class _Region:
             return None
         name = f"rows_{len(self._recorder.machine) + 1}"
         function = self._recorder.machine[name] = _one_step(kernel, len(xs))
-        operands = tuple(map(Value, (*xs, *shared, *loop.constants)))
+        operands = (*map(Value, (*xs, *shared)), *factors.values(), *map(Value, loop.constants))
         return Call(name, function, operands, (), kept[0], tuple(kept[1:]))
+
+    def _without_factors(self, calls: Iterable[Call]) -> tuple[list[Call], dict[int, float]]:
+        """The calls with arrays in place of plain factors such as 1/B, and these numbers by that of their array.
+
+        So the code is the same for batches of any size, and is compiled once.
+        """
+        found: list[Call] = []
+        factors: dict[int, float] = {}
+        for call in calls:
+            operands = list(call.operands)
+            for i, operand in enumerate(operands if call.written in ("multiply", "divide") else ()):
+                if isinstance(operand, float) and abs(operand) not in (0.5, 1.0, 2.0):
+                    operands[i] = Value(len(self._recorder.examples))
+                    self._recorder.examples.append(np.asarray(operand, self._dtype))
+                    factors[operands[i].number] = operand
+            found.append(replace(call, operands=tuple(operands)))
+        return found, factors
 
 
 def _one_step(kernel: Kernel, count: int) -> Callable[..., np.ndarray | tuple[np.ndarray, ...]]:

@@ -24,7 +24,10 @@ WORTH_SPLITTING = 2**22
 
 
 def together(jobs: Sequence[Callable[[], Any]]) -> None:
-    """Do all of them at once, the first one here; returns when all are done. Raises what the first failing raises."""
+    """Do all of them at once, the first one here. Raises what the first failing raises, when all are done.
+
+    So does an interruption: nobody writes to memory any more that the caller gives up.
+    """
     if len(jobs) == 1:
         jobs[0]()
         return
@@ -32,8 +35,22 @@ def together(jobs: Sequence[Callable[[], Any]]) -> None:
     try:
         jobs[0]()
     finally:
-        for other in others:
-            other.result()
+        _all_done(others)
+    for other in others:
+        other.result()
+
+
+def _all_done(jobs: Sequence[Future[Any]]) -> None:
+    """Wait for all, also through interruptions; the last of those is raised at the end."""
+    interruption: BaseException | None = None
+    for job in jobs:
+        while not job.done():
+            try:
+                job.exception()  # which waits
+            except BaseException as error:
+                interruption = error
+    if interruption is not None:
+        raise interruption
 
 
 @final
@@ -60,7 +77,22 @@ class _Workers:
         if here != self._caller:
             self._caller = here
             self._leave(here)
-        return [self._pool.submit(job) for job in jobs]
+        begun: list[Future[Any]] = []
+        try:
+            for job in jobs:
+                begun.append(self._begin(job))
+        except BaseException:
+            _all_done(begun)
+            raise
+        return begun
+
+    def _begin(self, job: Callable[[], Any]) -> Future[Any]:
+        try:
+            return self._pool.submit(job)
+        except RuntimeError:  # the interpreter is on its way out, and starts nothing any more
+            here: Future[Any] = Future()
+            here.set_result(job())
+            return here
 
     def _leave(self, processor: int) -> None:
         """Let the threads run anywhere but here."""

@@ -7,7 +7,7 @@ from everygrad.engines.compiled.choice import compiles
 from everygrad.engines.loop import Reuse, scan
 from everygrad.graph.elementwise import Elementwise
 from everygrad.graph.graph import Node
-from everygrad.graph.time.loop import MASK, stacked_weights
+from everygrad.graph.time.loop import MASK, beside, stacked_weights
 from everygrad.graph.time.phases import Packed, Task, phases, singly
 from everygrad.graph.time.run import Run
 from everygrad.graph.time.terms import Arrays, Terms, add, uses
@@ -49,7 +49,7 @@ def backloop(run: Run, found: Arrays, final: Mapping[str, Array], terms: Terms) 
         for name, previous in states:
             arriving = later[previous]
             if run.mask is not None:  # where there is no step, the state was carried on, and so is its gradient
-                present, zero = x[MASK][..., None], x["zero"]
+                present, zero = beside(x[MASK], arriving), x["zero"]
                 before[previous] = namespace(arriving).where(present, zero, arriving)
                 arriving = namespace(arriving).where(present, arriving, zero)
             if name in looped:

@@ -47,7 +47,7 @@ def loop(
             step(now)
         after = {previous: now[name] for name, previous in cell.states}
         if mask is not None:
-            after = {n: namespace(s).where(x[MASK][..., None], s, before[n]) for n, s in after.items()}
+            after = {n: namespace(s).where(beside(x[MASK], s), s, before[n]) for n, s in after.items()}
         if not known:
             known.update({name: tuple(now[name].shape[1:]) for name in looped})
         return after, {**{n: now[n] for n in keep}, **{p: after[p] for p in carried}}
@@ -108,3 +108,9 @@ def stacked_weights(task: Packed, values: Mapping[str, Array]) -> Array:
     """[W_i; W_f; ...], one below the other."""
     weights = [values[name] for name in task.weights]
     return weights[0] if len(weights) == 1 else namespace(weights[0]).concat(weights, axis=0)
+
+
+def beside(mask: Array, like: Array) -> Array:
+    """A mask with as many axes as an array has: (*lead) -> (*lead, 1, ...)."""
+    more = like.ndim - mask.ndim
+    return namespace(mask).reshape(mask, (*mask.shape, *(1,) * more)) if more else mask

@@ -10,7 +10,7 @@ from everygrad.graph.operation import Operation, Shape, ShapeProblem
 from everygrad.graph.steps import counting_shape, kept
 from everygrad.graph.time.cell import Cell
 from everygrad.graph.time.equations import written
-from everygrad.graph.time.loop import MASK
+from everygrad.graph.time.loop import MASK, beside
 from everygrad.graph.time.run import Run, run
 from everygrad.graph.time.segments import Segments, run_segments, sweep_segments
 from everygrad.graph.time.sweep import Sweep, sweep
@@ -156,7 +156,7 @@ class Scan(Operation):
             return ran.final[self.quantity]
         value = ran.values[self.quantity]
         if ran.mask is not None:
-            value = namespace(value).where(ran.mask[..., None], value, kind_of(value).zeros(()))
+            value = namespace(value).where(beside(ran.mask, value), value, kind_of(value).zeros(()))
         return self.outer(value)
 
     def inner(self, array: Array) -> Array:

@@ -7,6 +7,7 @@ from typing import final
 
 from everygrad.engines import Array
 from everygrad.graph.time.backloop import backloop
+from everygrad.graph.time.loop import beside
 from everygrad.graph.time.phases import phases, singly
 from everygrad.graph.time.run import Run
 from everygrad.graph.time.terms import Terms, add
@@ -72,7 +73,7 @@ def _present(run: Run, g: Array) -> Array:
     if run.mask is None:
         return g
     xp = run.kind.xp
-    return xp.where(xp.reshape(run.mask, (*run.mask.shape, *(1,) * (g.ndim - 2))), g, run.kind.zeros(()))
+    return xp.where(beside(run.mask, g), g, run.kind.zeros(()))
 
 
 def _at_last_step(run: Run, g: Array) -> Array:
@@ -80,10 +81,10 @@ def _at_last_step(run: Run, g: Array) -> Array:
     xp, zero = run.kind.xp, run.kind.zeros(())
     last = xp.arange(run.steps) == run.steps - 1
     if run.mask is None:
-        return xp.where(last[:, None, None], g, zero)
+        return xp.where(xp.reshape(last, (-1, *(1,) * g.ndim)), g, zero)
     present = xp.astype(run.mask, xp.int32)
     later = xp.sum(present, axis=0) - xp.cumulative_sum(present, axis=0)  # the steps that follow
-    return xp.where((run.mask & (later == 0))[..., None], g, zero)
+    return xp.where(beside(run.mask & (later == 0), g[None]), g, zero)
 
 
 def _at_first_step(run: Run, g: Array) -> Array:
@@ -93,4 +94,4 @@ def _at_first_step(run: Run, g: Array) -> Array:
     xp = run.kind.xp
     present = xp.astype(run.mask, xp.int32)
     first = run.mask & (xp.cumulative_sum(present, axis=0) == 1)
-    return xp.sum(xp.where(first[..., None], g, run.kind.zeros(())), axis=0)
+    return xp.sum(xp.where(beside(first, g), g, run.kind.zeros(())), axis=0)
