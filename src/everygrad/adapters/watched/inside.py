@@ -1,5 +1,6 @@
 """The inside of one call of a recurrent module in closed form: values and gradients at every step."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -178,6 +179,9 @@ def _dropped(call: Captured, x: torch.Tensor) -> list[torch.Tensor]:
 def _compare(call: Captured, output: torch.Tensor) -> None:
     """Raise unless the output is what the module gave: then nothing else was at work inside of it."""
     expected = call.layout.enter(call.output)
+    quick = float((output - expected).norm()), float(expected.norm())  # finite if all are
+    if quick[0] <= FORWARD_TOLERANCE[output.dtype] * quick[1] < math.inf:
+        return
     same = (output == expected) | (output.isnan() & expected.isnan())
     difference = torch.where(same, 0.0, output - expected).norm()
     size = torch.where(same & ~expected.isfinite(), 0.0, expected).norm()
