@@ -31,10 +31,12 @@ def gradients(
     """The gradient of every quantity of a network or a graph: `forward`, then `backward`.
 
     ``g = eg.gradients(net, params, x, y)``; ``g.loss``, ``g["h1"]``, ``g["W1"]``, ``print(g)``.
-    ``engine``: see `forward`. Raises what the two verbs raise. Cost: one forward and one backward pass. With NumPy
-    arrays of the same shapes the second call writes straight-line code, which it and the later ones run (see `source`).
-    JAX arrays are compiled, if there is a loop over time (see `compiled`); within a ``jax.jit`` of one's own, as that
-    compiles it.
+    ``engine``: see `forward`; here "compiled" is also what a large pass does with each sample by itself, and products
+    are split over the same threads, with BLAS on one meanwhile. It may differ from NumPy in the last places, and gives
+    the same bits at each call. Raises what the two verbs raise. Cost: one forward and one backward pass. With NumPy
+    arrays of the same shapes the second call writes straight-line code (the first one, if it is to be compiled), which
+    it and the later ones run (see `source`). JAX arrays are compiled, if there is a loop over time (see `compiled`);
+    within a ``jax.jit`` of one's own, as that compiles it.
     """
     graph, expected = graph_of(network)
     engine = checked(engine)

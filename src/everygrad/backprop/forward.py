@@ -54,7 +54,8 @@ def forward(
 
     ``data`` are given in the order of ``graph.data`` or by name; rows are samples. ``engine="compiled"`` runs loops
     over time of NumPy arrays as machine code, on all processors, also those of the gradients; it needs the extra
-    ``everygrad[compiled]``. A loop that holds something else than products and elementwise steps runs on NumPy.
+    ``everygrad[compiled]``. A loop that holds something else than products, elementwise steps and reductions of a
+    vector runs on NumPy.
     Raises `InputError` with every mismatch at once, `NonFiniteError` naming the first array that is not finite.
     Cost: one forward pass; every value is kept.
     """
