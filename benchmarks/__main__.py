@@ -60,12 +60,12 @@ def main() -> None:
     """Measure every case, print the table, write the files."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less than two minutes in all, nothing written")
-    parser.add_argument("--seconds", type=float, help="per case (default 20, quick 3)")
+    parser.add_argument("--seconds", type=float, help="per case (default 20, quick 2)")
     parser.add_argument("--only", default=",".join(GROUPS), help="groups: " + ", ".join(GROUPS))
     arguments = parser.parse_args()
     if unknown := set(arguments.only.split(",")) - set(GROUPS):
         parser.error(f"--only: {', '.join(sorted(unknown))} is no group; known: {', '.join(GROUPS)}")
-    seconds = arguments.seconds or (3.0 if arguments.quick else 20.0)
+    seconds = arguments.seconds or (2.0 if arguments.quick else 20.0)
     stored = HERE / "results.json"
     old = json.loads(stored.read_text("utf-8")) if stored.exists() and not arguments.quick else {}
     results = {
