@@ -7,14 +7,13 @@ from typing import Any, TypeVar, final
 
 import numpy as np
 
-from everygrad.backprop.template import Places, exchanged, filled
-from everygrad.engines import Kind, kind_of
+from everygrad.backprop.template import Places, exchanged, filled, is_array_or_kind
+from everygrad.engines import kind_of
 from everygrad.engines.compiled.choice import engine
-from everygrad.engines.compiled.threads import product, running
-from everygrad.engines.pool import Pool, empty, using
+from everygrad.engines.compiled.threads import running
+from everygrad.engines.pool import Pool, using
 from everygrad.engines.program.places import live, once
-from everygrad.engines.program.recorded import Recorded, Recorder, Value
-from everygrad.engines.program.text import function_of
+from everygrad.engines.program.recorded import Recorder, Value
 from everygrad.engines.program.whole import Whole
 
 Now = TypeVar("Now")
@@ -97,9 +96,9 @@ class Replay:
         like = kind_of(next(iter(arrays.values())))
         now, then = compute(MappingProxyType(given))
         places = Places(recorder, {recorder.value_of(array).number: name for name, array in given.items()}, like)
-        self._now = exchanged(now, _is_array, places)
+        self._now = exchanged(now, is_array_or_kind, places)
         first = dict(places.others)
-        self._then = exchanged(dict(then), _is_array, places)
+        self._then = exchanged(dict(then), is_array_or_kind, places)
         second = {name: value for name, value in places.others.items() if name not in first}
         values = {name: recorder.value_of(array) for name, array in given.items()}
         needed = _needed(recorder, first.values(), second.values())
@@ -123,10 +122,6 @@ class Replay:
         return filled(self._now, {**arrays, **found}), Later(self._then, make)
 
 
-def _is_array(value: Any) -> bool:
-    return isinstance(value, Kind | Recorded | np.ndarray)
-
-
 def _needed(recorder: Recorder, first: Iterable[Value], second: Iterable[Value]) -> list[Value]:
     """What is made on the way to the first values and read on the way to the second ones."""
     calls, same = once(recorder.calls)
@@ -138,6 +133,5 @@ def _needed(recorder: Recorder, first: Iterable[Value], second: Iterable[Value])
 
 
 def _function(recorder: Recorder, given: Mapping[str, Value], found: Mapping[Any, Value]) -> Callable[..., Arrays]:
-    text = Whole(recorder, given, {"found": found}, []).text("replayed")
-    instead = {"empty": empty, **({"matmul": product} if recorder.machine else {}), **recorder.machine}
-    return function_of(text, "replayed", instead)
+    whole = Whole(recorder, given, {"found": found}, [])
+    return whole.function(whole.text("replayed"), "replayed")

@@ -13,13 +13,12 @@ from everygrad.backprop.bind import bind
 from everygrad.backprop.forward import Network, evaluate, graph_of
 from everygrad.backprop.gradients import Gradients
 from everygrad.backprop.plan import Plan, plan
-from everygrad.backprop.template import Places, exchanged, filled
+from everygrad.backprop.template import Places, exchanged, filled, is_array_or_kind
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Array, Kind
 from everygrad.engines.arrays import library, numpy_namespace
 from everygrad.engines.compiled.choice import Engine
-from everygrad.engines.compiled.threads import product, running
-from everygrad.engines.pool import empty
+from everygrad.engines.compiled.threads import running
 from everygrad.errors import UnsupportedError
 from everygrad.graph import Graph, Node
 
@@ -120,8 +119,7 @@ def source(network: Graph | Network, params: Mapping[str, Array], *data: Array, 
 
 def recorded(graph: Graph, todo: Plan, values: Mapping[str, Array], like: Kind, engine: Engine = "numpy") -> Straight:
     """Record a pass over these arrays and write it as text. Raises `NotRecordableError`, and what the pass raises."""
-    from everygrad.engines.program.recorded import Recorded, Recorder
-    from everygrad.engines.program.text import function_of
+    from everygrad.engines.program.recorded import Recorder
     from everygrad.engines.program.whole import Whole
 
     recorder = Recorder()
@@ -145,7 +143,7 @@ def recorded(graph: Graph, todo: Plan, values: Mapping[str, Array], like: Kind, 
     known |= {recorder.value_of(array).number: name for name, array in every.items()}
     known |= {value.number: ("gradient", name) for name, value in back.items() if value.number not in known}
     places = Places(recorder, known, like)
-    record = exchanged(gradients, lambda v: isinstance(v, Kind | Recorded | np.ndarray), places)
+    record = exchanged(gradients, is_array_or_kind, places)
     variables = [(value, name) for name, value in computed.items()]
     variables += [(value, f"grad_{name}") for name, value in back.items()]
     arguments = {name: recorder.value_of(a) for name, a in given.items()}
@@ -155,9 +153,8 @@ def recorded(graph: Graph, todo: Plan, values: Mapping[str, Array], like: Kind, 
     shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in zip(whole.arguments, given.values(), strict=True))
     text = whole.text("gradients", f"Values and gradients of every quantity, for {shapes}.")
     ends = tuple(n.name for n in todo.nodes if n.operation is None and n.name in back)
-    machine = bool(recorder.machine)
-    instead = {"empty": empty, **({"matmul": product} if machine else {}), **recorder.machine}
-    return Straight(text, tuple(given), function_of(text, "gradients", instead), record, ends, machine)
+    function = whole.function(text, "gradients")
+    return Straight(text, tuple(given), function, record, ends, bool(recorder.machine))
 
 
 def _fusing(graph: Graph, values: Mapping[str, Array], like: Kind) -> "Fuse":

@@ -5,11 +5,13 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, final
 
+import numpy as np
+
 from everygrad.backprop.direct import Direct
 from everygrad.backprop.gradients import Gradients
 from everygrad.backprop.trace import Trace
 from everygrad.engines import Kind
-from everygrad.engines.program.recorded import Recorder, Value
+from everygrad.engines.program.recorded import Recorded, Recorder, Value
 from everygrad.graph.time import Run, Segments, Sweep
 
 RECORDS = (Trace, Run, Segments, Sweep)
@@ -43,6 +45,11 @@ class Places:
             self._known[value.number] = f"array {len(self.others) + 1}"
             self.others[self._known[value.number]] = value
         return Place(self._known[value.number])
+
+
+def is_array_or_kind(value: Any) -> bool:
+    """Whether it is what changes from one pass to the next in a record of NumPy's or recorded arrays."""
+    return isinstance(value, Kind | Recorded | np.ndarray)
 
 
 def filled(record: Any, arrays: Any) -> Any:

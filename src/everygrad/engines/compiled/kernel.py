@@ -52,7 +52,7 @@ class Kernel:
         names = list(loop.kept)
         self._first = {names.index(name): place[loop.carry[carried].number] for name, carried in before.items()}
         self._kept = [(loop.example(v).shape, loop.example(v).dtype, n in before) for n, v in loop.kept.items()]
-        self.work = sum(stage.work for stage in layout.stages)
+        self._work = sum(stage.work for stage in layout.stages)
         self._frames: dict[tuple[Any, ...], Frame] = {}
         self._own: list[tuple[tuple[int, ...], np.dtype]] = []
         self._packed: list[tuple[int, int, Packing]] = []  # slot, argument
@@ -139,7 +139,7 @@ class Kernel:
 
         ``memory``: what must not be given to others while a thread still writes to it.
         """
-        count = min(threads(), self._batch) if self.work * steps * self._batch > WORTH_SPLITTING else 1
+        count = min(threads(), self._batch) if self._work * steps * self._batch > WORTH_SPLITTING else 1
         if count == 1:
             self._function(struct.pack(self._format, *numbers), self._batch, steps)
             return

@@ -344,6 +344,11 @@ def invariants(loop: "Loop") -> tuple[frozenset[int], list[Call]]:
     return frozenset(range(len(loop.recorder.examples))) - varying, calls
 
 
+def work_of(loop: "Loop") -> int:
+    """What one step of one sample costs, in multiplications. Raises `NotRecordableError`."""
+    return sum(stage.work for stage in Layout(loop, invariants(loop)[0]).stages)
+
+
 def used(layout: Layout) -> Mapping[int, bool]:
     """The invariant arrays that the stages read -> whether as a matrix."""
     found: dict[int, bool] = {}

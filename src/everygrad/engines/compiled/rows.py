@@ -13,7 +13,7 @@ import numpy as np
 
 from everygrad.engines.compiled.elementwise import COMPARISONS, NAMES, constant
 from everygrad.engines.compiled.kernel import Kernel
-from everygrad.engines.compiled.layout import REDUCTIONS
+from everygrad.engines.compiled.layout import REDUCTIONS, work_of
 from everygrad.engines.program.loops import Loop
 from everygrad.engines.program.primitives import where_small
 from everygrad.engines.program.recorded import Call, NotRecordableError, Recorded, Recorder, Value
@@ -166,11 +166,11 @@ class _Region:
         given = {**named[1], **{f"factor {number}": Value(number) for number in factors}}
         loop = Loop(self._recorder, named[0], {}, given, {}, {str(v.number): v for v in kept}, tuple(calls))
         try:
+            if work_of(loop) * self._rows < WORTH_COMPILING:
+                return None
             kernel = Kernel(loop, False, {})
         except NotRecordableError as error:
             logging.getLogger("everygrad").debug("a part of a pass runs on NumPy, not compiled: %s", error)
-            return None
-        if kernel.work * self._rows < WORTH_COMPILING:
             return None
         name = f"rows_{len(self._recorder.machine) + 1}"
         function = self._recorder.machine[name] = _one_step(kernel, len(xs))

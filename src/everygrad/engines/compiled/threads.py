@@ -1,7 +1,7 @@
 """Work split over threads of our own: those of a compiled loop, and the rows of large products.
 
 BLAS runs on one thread meanwhile. Its own threads would go on looking for work for a while after each product (those of
-OpenBLAS for some milliseconds), and a compiled loop that needs all processors would share them with that.
+OpenBLAS for a tenth of a second), and a compiled loop that needs all processors would share them with that.
 """
 
 import ctypes

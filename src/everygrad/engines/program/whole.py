@@ -8,16 +8,16 @@ import inspect
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
-from everygrad.engines.compiled.threads import WORTH_SPLITTING
-from everygrad.engines.pool import SMALLEST
+from everygrad.engines.compiled.threads import WORTH_SPLITTING, product
+from everygrad.engines.pool import SMALLEST, empty
 from everygrad.engines.program.places import elementwise, live, once, root_of
 from everygrad.engines.program.primitives import PRIMITIVES
 from everygrad.engines.program.recorded import Call, NotRecordableError, Recorder, Value
-from everygrad.engines.program.text import WIDEST, expression, identifier, imports, reserved, wrapped
+from everygrad.engines.program.text import WIDEST, expression, function_of, identifier, imports, reserved, wrapped
 
 Fuse = Callable[[Recorder, Sequence[Call], Iterable[int]], Sequence[Call]]
 """What puts several calls together as one of ``recorder.machine``."""
@@ -43,7 +43,7 @@ class Whole:
         fuse: Fuse | None = None,
     ) -> None:
         self._examples, self._returned = recorder.examples, returned
-        self._functions = recorder.functions
+        self._functions, self._machine = recorder.functions, recorder.machine
         calls, self._same = once(recorder.calls)
         known = {value.number for value in given.values()}
         calls = [call for call in calls if call.result.number not in known]
@@ -175,6 +175,11 @@ class Whole:
             labels = ", ".join(self._label(value.number) for value in call.results)
             lines.append(f"({labels}) = {text}" if call.others else f"{labels} = {text}")
         return lines
+
+    def function(self, text: str, name: str) -> Callable[..., Any]:
+        """The function of its `text`; where some of it is compiled, large products run on the same threads."""
+        products = {"matmul": product} if self._machine else {}
+        return function_of(text, name, {"empty": empty, **products, **self._machine})
 
     def text(self, name: str, doc: str = "") -> str:
         """The whole file: imports, constants, the function."""
